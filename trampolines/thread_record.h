@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What both halves know of one thread of the application that has called MPI.  Lives in upper memory (so it is saved),
-// is written by its own thread, and is read by the agent.  The crossing (cross_x86_64.S) uses the first two words.
+// is written by its own thread, and is read by the agent.  The crossing (cross_x86_64.S) uses the first two words and
+// `flags`.
 #pragma once
 
 #include <atomic>
@@ -23,12 +24,18 @@ struct ThreadRecord {
   std::atomic<uint32_t> tid;          // the kernel's thread id, fresh after each restart; 0: the slot is free
   uint32_t is_main;                   // the thread that ran main(); it borrows the lower half's main thread
   ThreadRecord* next;                 // list of all records, never shortened; a free slot is used again
-  uint64_t reserved[4];
+  uint64_t flags;                     // kSetFsByCall; set by the lower half when it lends a thread
+  uint64_t reserved[3];
 };
+// In `flags`: user code may not execute wrfsbase on this machine (AT_HWCAP2), so %fs is set with arch_prctl.
+inline constexpr uint64_t kSetFsByCall = 1;
+
 static_assert(offsetof(ThreadRecord, lower_fs) == 0);
 static_assert(offsetof(ThreadRecord, upper_fs) == 8);
 static_assert(offsetof(ThreadRecord, depth) == 16);
 static_assert(offsetof(ThreadRecord, safe_point) == 20);
 static_assert(offsetof(ThreadRecord, inside_uid) == 32);
+static_assert(offsetof(ThreadRecord, flags) == 56);
+static_assert(sizeof(ThreadRecord) == 88);
 
 }  // namespace mana

@@ -481,4 +481,11 @@ inline constexpr int T_CB_REQUIRE_MPI_RESTRICTED = 3;
 inline constexpr int T_CB_REQUIRE_THREAD_SAFE = 15;
 inline constexpr int T_CB_REQUIRE_ASYNC_SIGNAL_SAFE = 63;
 
+// Predefined objects of older standards that today's libraries still export; numbers that the standard ABI leaves free.
+inline constexpr int LB = 0x204;
+inline constexpr int UB = 0x205;
+inline constexpr int TWO_COMPLEX = 0x234;
+inline constexpr int TWO_DOUBLE_COMPLEX = 0x235;
+inline constexpr int LASTCODE_FIRST_USER = ERR_LASTCODE + 1;  // first class or code of MPI_Add_error_class/code
+
 }  // namespace mana::abi

@@ -31,6 +31,7 @@ struct Object {
 };
 
 struct Datatype; struct Group; struct Comm; struct Op; struct Info; struct Errhandler; struct Request;
+struct DrainedMessage;  // queue.h
 
 struct Attribute { int32_t keyval; int32_t flavour; void* value; Attribute* next; };  // flavour: how set (C pointer, ints of Fortran)
 
@@ -53,6 +54,13 @@ struct Comm : Object {
   int32_t local_leader, remote_leader_world_rank, bridge_tag;   // intercommunicators: how to make it again
   int32_t foreign;                     // has members outside our world: counted in a Refusal
   std::atomic<int32_t> pending;        // operations not complete yet
+  // comm.h: list of all communicators that have a lower one, in order of creation; those that the application has freed included
+  Comm* previous; Comm* next;
+  DrainedMessage* first_drained;       // queue.h, in order of arrival
+  DrainedMessage* last_drained;
+  uint64_t farewell;                   // lower request of the barrier by which the members of a freed one part
+  int32_t farewell_begun;
+  Refusal* refusal;                    // of a foreign one
 };
 
 struct Group : Object { int32_t rank, size; int32_t* world_ranks; };   // rank: abi::UNDEFINED when not a member
@@ -67,7 +75,7 @@ struct Op : Object { void (*function)(); int32_t commute; int32_t large_count; }
 struct InfoEntry { char* key; char* value; InfoEntry* next; };
 struct Info : Object { InfoEntry* entries; InfoEntry* last; int32_t count; };
 
-struct Window : Object { Comm* comm; Errhandler* errhandler; Attribute* attributes; char name[256]; void* base; int64_t size; int32_t disp_unit, flavour, model; };
+struct Window : Object { Comm* comm; Errhandler* errhandler; Attribute* attributes; char name[256]; void* base; int64_t size; int32_t disp_unit, flavour, model; int32_t shown_flavour, shown_model; };
 struct File : Object { Comm* comm; Errhandler* errhandler; };
 struct Message : Object { Comm* comm; abi::Status status; void* drained; };  // drained: queue entry (queue.h) instead of `lower`
 struct Session : Object { Errhandler* errhandler; };
@@ -80,7 +88,7 @@ struct Request : Object {
   uint8_t complete;          // status is final; lower == 0
   uint8_t cancelled;
   uint8_t owner_freed;       // MPI_Request_free was called while active
-  uint8_t reserved;
+  uint8_t busy;              // a thread is in a crossing that waits for it (MPI_THREAD_MULTIPLE): only that thread tests it
   int32_t peer, tag;         // as given (neutral): destination or source
   void* buffer;
   int64_t count;
@@ -90,6 +98,12 @@ struct Request : Object {
   Request* previous; Request* next;   // list of active requests, in order of posting
   abi::Status status;
   void* extra;               // what `what` needs: arguments of a persistent collective, generalized request's functions, ...
+  uint8_t held;              // synchronous send whose message was drained: complete only when the receiver acknowledges it
+  uint8_t user_reduction;    // counted in pending_user_reductions
+  uint8_t listed;            // in the list of active requests
+  uint8_t internal;          // the application has no handle: it goes when it is complete
+  uint8_t joined;            // Isendrecv: `extra` is the internal request of the send half
+  void* staging;             // own memory that goes with the operation (packed bytes of a buffered send)
 };
 
 }  // namespace mana::upper

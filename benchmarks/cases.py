@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The cases.  Each function takes measurements in rounds, native and ours in turn, and fills Case objects."""
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import launch
+from samples import Case, Goal
+
+CALL_GOALS = {
+    "MPI_Comm_rank": Goal(1, 2), "MPI_Comm_size": Goal(1, 2), "MPI_Type_size": Goal(1, 2), "MPI_Wtime": Goal(1, 2),
+    "ping-pong 8 B": Goal(1.2), "ping-pong 1 KiB": Goal(1.1), "ping-pong 64 KiB": Goal(1.02),
+    "ping-pong 1 MiB": Goal(1.01), "self Irecv+Isend+Waitall": Goal(2), "Allreduce 8 B": Goal(1.15),
+    "Barrier": Goal(1.15), "Iprobe miss": Goal(1, 35),
+}
+
+
+class Effort:
+    """How much to do: a full run, or one iteration of everything so that nothing rots."""
+
+    def __init__(self, quick: bool, launches: int, native_only: bool):
+        self.sides = ("native",) if native_only else ("native", "ours")
+        self.launches = 1 if quick else launches
+        self.storage_rounds = 1 if quick else max(3, launches // 5)
+        self.repetition_ms = "0.5" if quick else "10"
+        self.mebibytes = 8 if quick else 512
+        self.melt_steps = 10 if quick else 500
+        self.melt_runs = 1 if quick else max(3, launches // 4)
+
+    def in_turn(self, rounds: int):
+        """Sides of each round, the first of a round being the last of the one before: slow drifts hit both alike."""
+        for index in range(rounds):
+            yield from (self.sides if index % 2 == 0 else reversed(self.sides))
+
+
+def calls(setup: launch.Setup, effort: Effort) -> list[Case]:
+    cases = {name: Case(name, "ns", goal, setup.mpi) for name, goal in CALL_GOALS.items()}
+    for side in effort.in_turn(effort.launches):
+        done = launch.run(setup, setup.side(side, [setup.program("micro"), effort.repetition_ms]))
+        for line in done.stdout.splitlines():
+            if line.startswith("{"):
+                record = json.loads(line)
+                cases[record["case"]].add(side, record["median"])
+    return list(cases.values())
+
+
+def melt(setup: launch.Setup, effort: Effort) -> list[Case]:
+    """LAMMPS, a program nobody compiled for this: CPU time of the whole run."""
+    program = shutil.which("lmp")
+    if program is None or setup.mpi != "openmpi":  # Debian's LAMMPS is built with Open MPI
+        return []
+    case = Case("LAMMPS melt, CPU time", "s", Goal(1.01), setup.mpi)
+    script = pathlib.Path(__file__).with_name("melt.lammps")
+    command = [program, "-in", str(script), "-log", "none", "-var", "steps", str(effort.melt_steps)]
+    for side in effort.in_turn(effort.melt_runs):
+        case.add(side, launch.cpu_seconds(setup, setup.side(side, command)))
+    return [case]
+
+
+class Checkpoints:
+    """A fresh checkpoint directory and the file that tells steps.c to end."""
+
+    numbers = itertools.count()
+
+    def __init__(self, setup: launch.Setup):
+        self.setup = setup
+        self.directory = setup.work / f"checkpoints-{next(self.numbers)}"
+        self.directory.mkdir()
+        self.end_file = self.directory.with_suffix(".end")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.end_file.unlink(missing_ok=True)
+
+    def start(self, mebibytes: int) -> launch.Running:
+        command = [self.setup.program("steps"), str(mebibytes), str(self.end_file)]
+        running = launch.Running(self.setup, self.setup.side("ours", command, self.directory))
+        try:
+            running.next_step()
+        except BaseException:
+            running.kill()
+            raise
+        return running
+
+    def take(self) -> tuple[float, pathlib.Path]:
+        """(seconds until committed, folder of the generation)."""
+        start = time.monotonic()
+        done = launch.run(self.setup, [self.setup.tool("mana"), "checkpoint", "--ckpt-dir", str(self.directory)])
+        took = time.monotonic() - start
+        number = int(done.stdout.split()[-1])
+        for folder in self.directory.iterdir():
+            if folder.name.isdigit() and int(folder.name) == number:
+                return took, folder
+        raise launch.Failed(f"mana checkpoint printed {number}, which is not in {self.directory}")
+
+
+def image_size(setup: launch.Setup, unused: Effort) -> list[Case]:
+    """Disk blocks of one rank's image of a program that has done nothing but MPI_Init and steps."""
+    case = Case("image of a 2-rank hello, a rank", "MB", Goal(limit=6), setup.mpi)
+    with Checkpoints(setup) as checkpoints:
+        running = checkpoints.start(0)
+        try:
+            _, folder = checkpoints.take()
+            images = sorted(folder.glob("rank-*.core"))
+            for image in images:
+                case.add("ours", image.stat().st_blocks * 512 / 1e6)
+            checkpoints.end_file.touch()
+            running.steps_until_end()
+        finally:
+            running.kill()
+    return [case]
+
+
+def parallel_dd(setup: launch.Setup, source: pathlib.Path) -> float:
+    """The same bytes, written and made durable by two dd at once."""
+    targets = [setup.work / f"dd-{rank}" for rank in range(2)]
+    os.sync()
+    start = time.monotonic()
+    writers = [subprocess.Popen(["dd", f"if={source}", f"of={target}", "bs=1M", "conv=fsync", "status=none"])
+               for target in targets]
+    if any([writer.wait() != 0 for writer in writers]):
+        raise launch.Failed(f"dd could not write to {setup.work}")
+    took = time.monotonic() - start
+    for target in targets:
+        target.unlink()
+    return took
+
+
+def storage(setup: launch.Setup, effort: Effort) -> list[Case]:
+    """A checkpoint of random data against dd, how long the program stood still, and the restart."""
+    size = effort.mebibytes
+    checkpoint = Case(f"checkpoint of 2 x {size} MiB (dd)", "s", Goal(1.1), setup.mpi)
+    still = Case("stand-still for it", "ms", Goal(limit=100), setup.mpi)
+    restart = Case("restart to the first step (start)", "ms", Goal(1, 200), setup.mpi)
+    source = setup.work / "random"
+    source.write_bytes(os.urandom(1 << 20) * size)
+    for _ in range(effort.storage_rounds):
+        checkpoint.add("native", parallel_dd(setup, source))
+        with Checkpoints(setup) as checkpoints:
+            running = checkpoints.start(size)
+            try:
+                os.sync()
+                begun = time.time_ns()
+                took, _ = checkpoints.take()
+                checkpoint.add("ours", took)
+                ended = time.time_ns()
+                checkpoints.end_file.touch()
+                gaps = [gap for _, at, gap in running.steps_until_end() if begun <= at - gap and at - gap <= ended]
+                still.add("ours", max(gaps, default=0) / 1e6)
+            finally:
+                running.kill()
+            restart.add("native", first_step(setup, setup.ranks([setup.program("steps"), "0", str(checkpoints.end_file)])))
+            restart.add("ours", first_step(
+                setup, setup.ranks([setup.tool("mana_restart"), "--ckpt-dir", str(checkpoints.directory)])))
+    source.unlink()
+    return [checkpoint, still, restart]
+
+
+def first_step(setup: launch.Setup, command: list[str]) -> float:
+    """Milliseconds from starting mpirun to the end of the first step.  The program ends after it: its end file is there."""
+    running = launch.Running(setup, command)
+    try:
+        _, at, _ = running.next_step()
+        running.steps_until_end()
+    finally:
+        running.kill()
+    return (at - running.started_ns) / 1e6
+
+
+COMPARED = {"calls": calls, "melt": melt}
+ALL = COMPARED | {"image": image_size, "storage": storage}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// mana_launch: one per rank, started by mpirun in the place of the application.  Looks at the program, refuses what
+// cannot work while that is still cheap, and becomes the lower half of the chosen MPI.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <unistd.h>
+
+#include "cli/launcher.h"
+#include "kernel-loader/program.h"
+#include "kernel-loader/report.h"
+
+namespace {
+
+using mana::cli::Mpi;
+
+struct Wanted {  // what the program's own list of libraries says
+  Mpi abi = Mpi::none;
+  std::string unserved;
+};
+
+// SONAMEs of MPI libraries.  Those of the MPICH family share one ABI since 2014 (MPICH ABI compatibility initiative).
+bool note_library(const char* name, void* closure) {
+  auto& wanted = *static_cast<Wanted*>(closure);
+  const std::string_view library = name;
+  if (library == "libmpi.so.40") {
+    wanted.abi = Mpi::openmpi;
+  } else if (library == "libmpich.so.12" || library == "libmpi.so.12") {
+    wanted.abi = Mpi::mpich;
+  } else if (library.starts_with("libmpi.so") || library.starts_with("libmpich.so") || library.starts_with("libmpi_abi.so")) {
+    wanted.unserved = library;
+  }
+  return true;
+}
+
+// The lower half will not find out before MPI_Init, and then every rank would say it.
+void check_directory(const mana::cli::Launcher& launcher, const std::string& directory) {
+  if (launcher.rank != 0) return;
+  const std::string parent = directory.substr(0, directory.find_last_of('/') == 0 ? 1 : directory.find_last_of('/'));
+  const bool exists = access(directory.c_str(), F_OK) == 0;
+  const std::string& tested = exists ? directory : parent;
+  if (access(tested.c_str(), W_OK | X_OK) == 0) return;
+  if (!exists && errno == ENOENT) {
+    mana::cli::give_up(launcher, fmt::format("launch: checkpoint folder {}: its parent {} does not exist; create it or give another --ckpt-dir",
+                                             directory, parent));
+  }
+  mana::cli::give_up(launcher, fmt::format("launch: checkpoint folder {}: not writable ({}); give another --ckpt-dir", directory,
+                                           std::strerror(errno)));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App options("Runs an MPI program so that it can be checkpointed: mpirun -n N mana_launch PROGRAM ARGS...", "mana_launch");
+  std::string directory;
+  std::string mpi = "auto";
+  options.add_option("--ckpt-dir", directory, "folder of the checkpoints (default: $MANA_CKPT_DIR, then ./ckpt)");
+  options.add_option("--mpi", mpi, "MPI of the lower half")->check(CLI::IsMember({"auto", "mpich", "openmpi"}));
+  options.prefix_command();  // the first word that is not ours begins the application's command line
+  CLI11_PARSE(options, argc, argv);
+
+  const auto launcher = mana::cli::find_launcher();
+  mana::loader::set_report_rank(launcher.rank);
+  const auto command = options.remaining();
+  if (command.empty()) mana::cli::give_up(launcher, "launch: no program given; usage: mana_launch [--ckpt-dir DIR] [--mpi MPI] PROGRAM ARGS...");
+
+  static char path[mana::loader::kPathSize];
+  static mana::loader::Program program;
+  mana::loader::Outcome looked = mana::loader::find_program(command.front().c_str(), std::getenv("PATH"), path);
+  if (looked.ok()) looked = mana::loader::inspect_program(path, program);
+  Wanted wanted;
+  if (looked.ok()) looked = mana::loader::needed_libraries(program.path, note_library, &wanted);
+  if (!looked.ok()) {
+    mana::loader::report("launch", looked.error());
+    return 1;
+  }
+  if (wanted.abi == Mpi::none && !wanted.unserved.empty()) {
+    mana::cli::give_up(launcher, fmt::format("launch: {} is built for the MPI ABI of {}, which no front end serves; build it with "
+                                             "an MPI of the MPICH family (libmpi.so.12) or Open MPI 4 or 5 (libmpi.so.40)",
+                                             program.path, wanted.unserved));
+  }
+  const std::string checkpoints = mana::cli::checkpoint_directory(directory);
+  check_directory(launcher, checkpoints);
+
+  const Mpi chosen = mana::cli::choose_mpi(launcher, mpi, wanted.abi);
+  std::vector<std::string> arguments = {"--launch", "--ckpt-dir", checkpoints, "--"};
+  arguments.insert(arguments.end(), command.begin(), command.end());
+  mana::cli::exec_lower(launcher, chosen, arguments);
+}

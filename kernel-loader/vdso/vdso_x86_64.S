@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * The upper half's vdso (README, "The synthetic vdso").  Loaded into the arena, saved in the image, met again by newer
+ * lower halves: what they need to know of it stands in the table at its page 1 (vdso.h, VdsoTable), nothing else.
+ *
+ * The __vdso_* functions
+ * in, out, clobbers: as the kernel's functions of the same names; they jump there.  %fs is the application's and not used.
+ *
+ * blocking_call
+ * in:   %rax system call number, %rdi.. its arguments, %rsp -> BlockingCall (vdso.h); entered by the gate's sigreturn.
+ * out:  to BlockingCall.return_rip with %rsp = return_rsp, %rax the result, arguments and flags as they were.
+ * This syscall instruction is let through by the filter, so the thread waits here as it would natively: the
+ * application's handlers interrupt it, the kernel restarts it, a checkpoint parks it.
+ *
+ * unmap_own_stack
+ * in:   %rax = __NR_munmap, %rdi, %rsi, %r9 = where to go on.  Uses no stack: it is going away.
+ */
+#include "kernel-loader/vdso/layout.inc"
+
+        .text
+text_start:
+        .macro forward name, slot
+        .globl \name
+        .type \name, @function
+        .p2align 4
+\name:
+        .cfi_startproc
+        movq vdso_table + TABLE_FUNCTIONS + 8 * \slot (%rip), %rax
+        jmp *%rax
+        .cfi_endproc
+        .size \name, . - \name
+        .endm
+
+        forward __vdso_clock_gettime, 0
+        forward __vdso_gettimeofday, 1
+        forward __vdso_time, 2
+        forward __vdso_clock_getres, 3
+        forward __vdso_getcpu, 4
+
+        /* Where this kernel offers no function: the system call. */
+        .macro plain label, number
+        .p2align 4
+\label:
+        .cfi_startproc
+        movl $\number, %eax
+        syscall
+        ret
+        .cfi_endproc
+        .endm
+
+        plain call_clock_gettime, 228
+        plain call_gettimeofday, 96
+        plain call_time, 201
+        plain call_clock_getres, 229
+        plain call_getcpu, 309
+
+        .p2align 4
+        .type blocking_call, @function
+blocking_call:
+        .cfi_startproc
+        .cfi_signal_frame
+        /* CFA (the caller's %rsp) = *(%rsp + CALL_RETURN_RSP); return address at %rsp + CALL_RETURN_RIP. */
+        .cfi_escape 0x0f, 0x04, 0x77, 0xf8, 0x00, 0x06
+        .cfi_escape 0x10, 0x10, 0x03, 0x77, 0xf0, 0x00
+        syscall
+blocking_call_done:
+        testq %rax, %rax
+        js blocking_call_return
+        cmpq $0, CALL_FINISH(%rsp)
+        je blocking_call_return
+        movq %rax, CALL_RESULT(%rsp)
+        movl $FINISH_CALL, %eax
+        syscall                         /* caught; goes on at return_rip by itself */
+blocking_call_finish:
+        ud2
+blocking_call_return:
+        movq CALL_ARGUMENTS + 0(%rsp), %rdi
+        movq CALL_ARGUMENTS + 8(%rsp), %rsi
+        movq CALL_ARGUMENTS + 16(%rsp), %rdx
+        movq CALL_ARGUMENTS + 24(%rsp), %r10
+        movq CALL_ARGUMENTS + 32(%rsp), %r8
+        movq CALL_ARGUMENTS + 40(%rsp), %r9
+        movq %r11, CALL_RESULT(%rsp)    /* the flags: a system call keeps them, the test above did not */
+        movq CALL_RETURN_RIP(%rsp), %rcx
+        .cfi_register 16, 2             /* the return address is in %rcx */
+        leaq CALL_RESULT(%rsp), %rsp
+        .cfi_escape 0x0f, 0x04, 0x77, 0xc0, 0x00, 0x06
+        popfq
+        .cfi_escape 0x0f, 0x03, 0x77, 0x38, 0x06
+        movq CALL_RETURN_RSP - CALL_RESULT - 8(%rsp), %rsp
+        .cfi_def_cfa %rsp, 0
+        jmpq *%rcx
+        .cfi_endproc
+        .size blocking_call, . - blocking_call
+
+        .p2align 4
+unmap_own_stack:
+        syscall
+unmap_own_stack_done:
+        jmpq *%r9
+
+        .macro offset_of label          /* from the start of the vdso */
+        .quad \label - text_start + TEXT_OFFSET
+        .endm
+
+        .data
+        .hidden vdso_table
+        .globl vdso_table
+vdso_table:
+        .quad TABLE_MAGIC
+        .long 1                         /* version */
+        .long 5                         /* functions */
+        .quad 0, 0, 0, 0, 0             /* filled at each start and restart */
+        offset_of call_clock_gettime
+        offset_of call_gettimeofday
+        offset_of call_time
+        offset_of call_clock_getres
+        offset_of call_getcpu
+        offset_of blocking_call
+        offset_of blocking_call_done
+        offset_of blocking_call_finish
+        offset_of blocking_call_return
+        offset_of unmap_own_stack
+        offset_of unmap_own_stack_done
+        .quad 0, 0, 0, 0, 0, 0, 0
+
+        .section .note.GNU-stack, "", @progbits

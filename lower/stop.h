@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Bringing every thread of the application to a halt, working with the halted application, and letting it go on.  Called by
+// the agent's thread only (ordinary code), in this order: request_stop, poll_stop until it is empty, service and
+// parked_threads as often as wanted, resume.  The threads' side is park.cc.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "lower/park.h"
+#include "upper/interface.h"
+
+namespace mana::lower {
+
+// On the main thread, before the application: the checkpoint signal gets its handler and is unblocked.
+void prepare_stopping();
+
+// The front end that has registered (null for a program without MPI): its `stop` word and its thread records are used.
+// Called when it registers and at a restart.
+void stop_set_upper(UpperInterface* upper);
+
+// Sets control.stop and signals every upper thread.
+void request_stop();
+
+// Looks again, signals those that could not park when they were asked, and threads that are new.  Returns who is not parked
+// yet; empty: all are.  Does not wait: call it again after something has happened, or wait_for_parking.
+struct NotParked {
+  pid_t tid;
+  std::string where;  // "computing", "in an MPI call", "in system call 232"
+};
+std::vector<NotParked> poll_stop();
+// Waits until some thread has parked since the last poll_stop, or `milliseconds` have passed.
+void wait_for_parking(int milliseconds);
+
+// Has a command executed by the service thread: the parked main thread, or, if that has gone or has never called MPI, any
+// parked thread that has.  Returns when it is done.  False: there is no such thread, so there is nothing to do either.
+bool service(ServiceCall& call);
+// While on, the service thread calls Service::progress over and over between commands, so that the network keeps moving.
+void keep_progressing(bool on);
+
+// All parked threads, main thread first.  Valid until resume.
+std::vector<const ParkSlot*> parked_threads();
+
+// Clears control.stop and lets everybody go on.
+void resume();
+
+// Core operation (upper/core_ops.h): called with the upper %fs, uses no TLS; park_x86_64.S.
+int park_here(void* arguments);
+
+}  // namespace mana::lower

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where the kernel enters for every signal that the application handles.  Lives in the lower program (so it is not in
+// the image: a restart installs the new one); the gate installs it (GateHooks::signal_entry) with the application's own
+// flags, mask and restorer, and it goes on to mana_app_actions[signal].handler (kernel-loader/gate.h).
+#pragma once
+
+#include <cstdint>
+
+// sa_handler / sa_sigaction for the kernel.
+extern "C" void mana_signal_entry(int signal, void* info, void* context);
+
+// While the instruction pointer is in here, nothing but %r10 and %r11 has changed since the kernel entered with the upper %fs: the
+// checkpoint signal puts the thread at its handler's first instruction instead, so that no lower address is saved.
+extern "C" const char mana_signal_entry_begin[], mana_signal_entry_end[];
+
+// Called with the ucontext of a signal that came, with the upper %fs, in lower text (a function that is called without a
+// switch).  Freestanding.  Null: nothing.
+extern "C" void (*mana_interrupted_below)(void* context);
+
+// Set before the first signal when user code may not execute rdfsbase and wrfsbase.
+extern "C" uint8_t mana_signal_entry_by_call;

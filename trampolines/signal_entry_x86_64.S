@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * mana_signal_entry(int signal, siginfo_t *info, ucontext_t *context): the kernel calls it for every signal that
+ * the application handles.
+ *
+ * Upper %fs (the usual case): tail jump to the application's handler.  %rdi, %rsi, %rdx, %rax = 0 and the stack are as the
+ * kernel made them; the return address is the application's own restorer.  Nothing of ours stays on the stack.
+ *
+ * Lower %fs (the signal interrupted a crossing): %fs becomes the upper base of the thread's record, the handler is called, and
+ * %fs becomes what it was.  All other registers may be spoilt: rt_sigreturn loads every one of them from the frame.
+ * A handler that leaves by siglongjmp leaves with its own (upper) %fs, which is right.  record->depth > 0 throughout, so
+ * the checkpoint signal parks nobody here.
+ *
+ * Which half: %fs:0 holds the base itself (x86-64 psABI, thread control block), so a read tells it without rdfsbase.  It is
+ * used only where rdfsbase may not be: %fs is 0 in a program that has not set up TLS yet.
+ *
+ * CFI: the caller is the kernel's signal frame through the restorer, whose own unwind data (or the unwinder's knowledge
+ * of the two instructions there) describes it; here only the depth of the stack matters.
+ */
+#include "trampolines/layout_x86_64.inc"
+
+        .text
+        .globl  mana_signal_entry
+        .hidden mana_signal_entry
+        .globl  mana_signal_entry_begin, mana_signal_entry_end
+        .hidden mana_signal_entry_begin, mana_signal_entry_end
+        .type   mana_signal_entry, @function
+        .p2align 4
+mana_signal_entry:
+mana_signal_entry_begin:
+        .cfi_startproc
+        cmpb    $0, mana_signal_entry_by_call(%rip)
+        jne     1f
+        rdfsbase %r11
+        jmp     2f
+1:      movq    %fs:0, %r11
+2:      shrq    $32, %r11
+        cmpl    $(LINE >> 32), %r11d
+        jae     .Llower
+        cmpl    $(LINE >> 32), CONTEXT_RIP_HIGH(%rdx)
+        jae     .Linterrupted_below
+.Lhandler:
+        movl    %edi, %r10d
+        shlq    $ACTION_SHIFT, %r10
+        leaq    mana_app_actions(%rip), %r11
+        movq    (%r11, %r10), %r11
+        jmp     *%r11
+mana_signal_entry_end:
+
+        /* Upper %fs, but the signal came in lower text that is called without a switch.  The frame must not send the thread
+         * back there after a restart: mana_interrupted_below gets the chance to change it. */
+.Linterrupted_below:
+        movq    mana_interrupted_below(%rip), %r11
+        testq   %r11, %r11
+        je      .Lhandler
+        pushq   %rdi
+        .cfi_adjust_cfa_offset 8
+        pushq   %rsi
+        .cfi_adjust_cfa_offset 8
+        pushq   %rdx
+        .cfi_adjust_cfa_offset 8
+        movq    %rdx, %rdi
+        call    *%r11
+        popq    %rdx
+        .cfi_adjust_cfa_offset -8
+        popq    %rsi
+        .cfi_adjust_cfa_offset -8
+        popq    %rdi
+        .cfi_adjust_cfa_offset -8
+        xorl    %eax, %eax
+        jmp     .Lhandler
+
+.Llower:
+        movq    mana_current_record@gottpoff(%rip), %rbx
+        movq    %fs:(%rbx), %rbx
+        testq   %rbx, %rbx
+        je      .Lforeign
+        subq    $8, %rsp
+        .cfi_adjust_cfa_offset 8
+        movl    %edi, %r12d
+        movq    %rsi, %r13
+        movq    %rdx, %r14
+        movq    RECORD_UPPER_FS(%rbx), %rsi
+        call    .Lset_fs
+        movl    %r12d, %edi
+        movl    %edi, %r10d
+        shlq    $ACTION_SHIFT, %r10
+        leaq    mana_app_actions(%rip), %r11
+        movq    (%r11, %r10), %r11
+        movq    %r13, %rsi
+        movq    %r14, %rdx
+        xorl    %eax, %eax
+        call    *%r11
+        movq    RECORD_LOWER_FS(%rbx), %rsi
+        call    .Lset_fs
+        addq    $8, %rsp
+        .cfi_adjust_cfa_offset -8
+        ret
+
+        /* A thread of the MPI library, which no handler of the application can run on. */
+.Lforeign:
+        jmp     mana_signal_in_lower_thread
+        .cfi_endproc
+        .size   mana_signal_entry, . - mana_signal_entry
+
+        /* %rsi: the new base.  Clobbers %rax, %rcx, %rdi, %r11. */
+        .type   .Lset_fs, @function
+.Lset_fs:
+        .cfi_startproc
+        cmpb    $0, mana_signal_entry_by_call(%rip)
+        jne     1f
+        wrfsbase %rsi
+        ret
+1:      movl    $ARCH_SET_FS, %edi
+        movl    $NR_arch_prctl, %eax
+        syscall
+        ret
+        .cfi_endproc
+
+        .bss
+        .p2align 3
+        .globl  mana_interrupted_below
+        .hidden mana_interrupted_below
+        .type   mana_interrupted_below, @object
+        .size   mana_interrupted_below, 8
+mana_interrupted_below:
+        .zero   8
+        .globl  mana_signal_entry_by_call
+        .hidden mana_signal_entry_by_call
+        .type   mana_signal_entry_by_call, @object
+        .size   mana_signal_entry_by_call, 1
+mana_signal_entry_by_call:
+        .zero   1
+
+        .section .note.GNU-stack, "", @progbits
