@@ -44,7 +44,7 @@ def calls(setup: launch.Setup, effort: Effort) -> list[Case]:
         for line in done.stdout.splitlines():
             if line.startswith("{"):
                 record = json.loads(line)
-                cases[record["case"]].add(side, record["median"])
+                cases[record["case"]].add(side, record["median"], record["least"])
     return list(cases.values())
 
 

@@ -37,9 +37,12 @@ class Case:
     def __init__(self, name: str, unit: str, goal: Goal, mpi: str):
         self.name, self.unit, self.goal, self.mpi = name, unit, goal, mpi
         self.values: dict[str, list[float]] = {"native": [], "ours": []}
+        self.leasts: dict[str, list[float]] = {"native": [], "ours": []}
 
-    def add(self, side: str, value: float) -> None:
+    def add(self, side: str, value: float, least: float | None = None) -> None:
+        """One launch's value, and the least of its repetitions where it has several."""
         self.values[side].append(value)
+        self.leasts[side].append(value if least is None else least)
 
     def fast(self, side: str) -> list[float]:
         values = self.values[side]
@@ -50,7 +53,7 @@ class Case:
         return statistics.median(fast) if fast else None
 
     def least(self, side: str) -> float | None:
-        return min(self.values[side], default=None)
+        return min(self.leasts[side], default=None)
 
     def verdict(self) -> str:
         ours, allowed = self.figure("ours"), self.goal.allowed(self.figure("native"))

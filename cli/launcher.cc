@@ -156,7 +156,9 @@ void exec_lower(const Launcher& launcher, Mpi mpi, std::vector<std::string> argu
     const std::string path = front_end(which);
     if (!path.empty()) all.insert(all.end(), {option, path});
   }
-  all.insert(all.end(), {"--stack-limit", asked});
+  all.insert(all.end(), {"--stack-limit", asked, "--rank", std::to_string(launcher.rank), "--ranks",
+                         std::to_string(launcher.size)});
+  if (launcher.found) all.push_back("--under-launcher");
   all.insert(all.end(), arguments.begin() + 1, arguments.end());
 
   std::vector<char*> words;

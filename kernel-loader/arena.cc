@@ -21,7 +21,7 @@ struct Arena {
   uint64_t lowest = kArenaHigh;
   uint64_t relearned = 0;
 };
-Arena arena;
+constinit Arena arena;
 
 Region inside_arena(uint64_t address, uint64_t length) {
   uint64_t high = page_up(address + length);
@@ -102,10 +102,11 @@ uint64_t alignment_for(uint64_t length, int flags) {
 }
 
 long map_in_arena(uint64_t length, int protection, int flags, int descriptor, uint64_t offset, uint64_t alignment) {
-  const uint64_t taken = (page_up(length) + alignment - 1) & ~((flags & MAP_HUGETLB) != 0 ? alignment - 1 : kPage - 1);
-  if (taken < length || taken > kArenaHigh - kArenaLow) return -ENOMEM;
-  const uint64_t span = (flags & MAP_HUGETLB) != 0 ? taken : page_up(length);
+  const uint64_t unit = (flags & MAP_HUGETLB) != 0 ? alignment : kPage;
+  const uint64_t span = (length + unit - 1) & ~(unit - 1);
+  if (span < length || span > kArenaHigh - kArenaLow) return -ENOMEM;
   for (int attempt = 0; attempt < kAttempts; attempt++) {
+    const uint64_t learned_before = arena.relearned;
     const uint64_t at = claim(span, alignment);
     if (at == 0) {
       if (attempt > 0) return -ENOMEM;
@@ -113,7 +114,11 @@ long map_in_arena(uint64_t length, int protection, int flags, int descriptor, ui
       continue;
     }
     const long got = sys::mmap(at, length, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset);
-    if (!sys::failed(got)) return got;
+    if (!sys::failed(got)) {
+      // Another thread may have read the maps while ours was claimed but not yet there.
+      if (arena.relearned != learned_before) note_mapped(at, span);
+      return got;
+    }
     if (got != -EEXIST) {
       note_unmapped(at, span);
       return got;

@@ -58,8 +58,7 @@ Outcome install_gate(const GateHooks& hooks);
 // application's back.  Call after the lower half's MPI_Init (any thread, lower %fs).
 void assert_gate_handlers();
 
-// Where an exit code of the application's exit_group came from the gate: true in the process that was launched, false in
-// its forked children.
+// True in the process that was launched, false in its forked and vforked children.
 bool in_original_process();
 
 // The application's actions, [1..64]; the signal entry reads `handler` (one word, changed before the kernel's action is).
@@ -93,7 +92,8 @@ struct GateState {
   uint32_t rseq_signature;
   uint64_t auxv[128];                     // pairs, ends with AT_NULL
   char program[kPathSize];                // absolute path of the program (what /proc/self/exe is to the application)
-  uint64_t reserved[32];
+  char name[16];                          // of the process, as ps shows it
+  uint64_t reserved[30];
 };
 
 void save_gate_state(GateState& state);

@@ -28,6 +28,10 @@ constexpr int first_lower_descriptor(uint64_t soft_limit) {
   return soft_limit / 2 < kMostApplicationDescriptors ? static_cast<int>(soft_limit / 2) : kMostApplicationDescriptors;
 }
 
+// The system call number with which a front end's constructor hands its UpperInterface to the gate (rdi), the kRegisterCall
+// of upper/interface.h.  No kernel has such a call.
+inline constexpr long kFrontEndCall = 0x4d414e41;
+
 // An address of the upper half, or of an image not yet placed.  There is no operator*: the memory may not be there.
 class UpperAddress {
  public:

@@ -41,12 +41,14 @@ struct BlockingCall {
   uint64_t number;
   uint64_t mask;           // the signal mask argument without the signals that stay ours
   uint64_t mask_pair[2];   // pselect6: its address and size
-  uint64_t reserved[2];
+  uint64_t flags;          // a system call keeps the flags register
+  uint64_t reserved;
   uint64_t return_rip, return_rsp;
 };
 static_assert(offsetof(BlockingCall, arguments) == CALL_ARGUMENTS);
 static_assert(offsetof(BlockingCall, finish) == CALL_FINISH);
 static_assert(offsetof(BlockingCall, result) == CALL_RESULT);
+static_assert(offsetof(BlockingCall, flags) == CALL_FLAGS);
 static_assert(offsetof(BlockingCall, return_rip) == CALL_RETURN_RIP);
 static_assert(offsetof(BlockingCall, return_rsp) == CALL_RETURN_RSP);
 static_assert(sizeof(BlockingCall) == 128);

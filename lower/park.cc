@@ -133,7 +133,8 @@ void consider(siginfo_t* info, ucontext_t* context) {
   if (!in_upper_half(fs)) {
     if (slot == nullptr || !stop) return;
     const bool main_thread = tid == sys::getpid();
-    const bool crossing = mana_record_below() != nullptr;
+    const ThreadRecord* borrower = mana_record_below();  // of this %fs: of this task, or of one that it is lent to
+    const bool crossing = borrower != nullptr && borrower->tid.load() == static_cast<uint32_t>(tid);
     answer(slot, crossing ? ParkState::in_wrapper : main_thread ? ParkState::retry : ParkState::foreign);
     return;
   }

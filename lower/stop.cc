@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -44,6 +43,10 @@ void* map_or_die(std::size_t bytes) {
   return at;
 }
 
+std::string task_file(pid_t tid, const char* name) {
+  return "/proc/self/task/" + std::to_string(tid) + '/' + name;
+}
+
 std::string read_small(const std::string& path) {
   char text[512];
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -58,7 +61,7 @@ void note_blocked_call(ParkSlot* slot, pid_t tid) {
   slot->blocked_call.store(-1);
   long long call = -1;
   unsigned long long sp = 0, pc = 0;
-  const std::string text = read_small(fmt::format("/proc/self/task/{}/syscall", tid));
+  const std::string text = read_small(task_file(tid, "syscall"));
   if (std::sscanf(text.c_str(), "%lld %*s %*s %*s %*s %*s %*s %llx %llx", &call, &sp, &pc) != 3) return;
   slot->blocked_sp = sp;
   slot->blocked_pc = pc;
@@ -102,14 +105,14 @@ void ask(ParkSlot* slot, pid_t tid) {
 // A main thread that has ended by pthread_exit stays in the list of tasks as long as the process lives.
 bool has_ended(pid_t tid) {
   if (tid != getpid()) return false;
-  const std::string text = read_small(fmt::format("/proc/self/task/{}/stat", tid));
+  const std::string text = read_small(task_file(tid, "stat"));
   const auto after_name = text.rfind(')');
   return after_name != std::string::npos && after_name + 2 < text.size() && text[after_name + 2] == 'Z';
 }
 
 std::string where_is(const ParkSlot* slot, const ThreadRecord* record) {
   if (busy_in_wrapper(record)) return "in an MPI call";
-  if (slot->blocked_call.load() >= 0) return fmt::format("in system call {}", slot->blocked_call.load());
+  if (slot->blocked_call.load() >= 0) return "in system call " + std::to_string(slot->blocked_call.load());
   return "computing";
 }
 

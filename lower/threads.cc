@@ -2,7 +2,6 @@
 #include "lower/threads.h"
 
 #include <dirent.h>
-#include <fmt/format.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>

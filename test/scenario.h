@@ -34,11 +34,17 @@ class Job {
 
   void fail(const char* file, int line, const std::string& what);
   void begin(const std::string& scenario) { scenario_ = scenario, failures_ = 0; }
-  void open() { meeting_ = rendezvous_open(rank); }
+  void open() {
+    meeting_ = rendezvous_open(rank);
+    meeting_.nudge = [] {
+      int flag = 0;
+      MPI_Iprobe(MPI_ANY_SOURCE, 0, MPI_COMM_SELF, &flag, MPI_STATUS_IGNORE);
+    };
+  }
   int failures() const { return failures_; }
 
  private:
-  Rendezvous meeting_{nullptr, 0, 0};
+  Rendezvous meeting_{nullptr, 0, 0, nullptr};
   std::string scenario_;
   int failures_ = 0;
 };

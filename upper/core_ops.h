@@ -12,7 +12,8 @@
 namespace mana::core {
 
 // --- life
-struct Init {  // MPI_Init_thread, then the control tree is made.  Collective over the job.
+struct Init {  // MPI_Init_thread, then the control tree is made.  Collective over the job.  When MPI is initialised already (at a restart,
+               // by main()) it only fills the facts; rebuild asks for them again.
   int32_t required, provided;            // in, out: abi::THREAD_*
   int32_t rank, size;                    // out
   int32_t tag_ub, wtime_is_global, universe_size, appnum, host, io;  // out; -1 in universe_size/appnum: not set

@@ -21,7 +21,6 @@ struct Part1D {
 
 // `type` at each index of the part, where neighbours are `stride` bytes apart; takes the reference to `type` over.
 Datatype* along(Datatype* type, const Part1D& part, int64_t stride) {
-  const int64_t count = part.blocks + (part.remainder ? 1 : 0);
   Datatype* result;
   if (part.blocks <= 1) {
     const int64_t length = part.blocks * part.block_length + (part.blocks == 0 ? part.remainder : 0);
@@ -35,6 +34,7 @@ Datatype* along(Datatype* type, const Part1D& part, int64_t stride) {
     }
   } else {
     Datatype* whole = make_hvector(part.blocks, part.block_length, part.spacing * stride, type);
+    const int64_t count = part.remainder ? 2 : 1;
     const int64_t integers[] = {count, 1, part.remainder};
     const int64_t displacements[] = {part.start * stride, (part.start + part.blocks * part.spacing) * stride};
     Datatype* types[] = {whole, type};

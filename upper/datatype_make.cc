@@ -81,7 +81,8 @@ struct Bounds {
 
   void include(const Block& block) {
     const Datatype* child = block.type;
-    if (block.length <= 0) return;
+    // An empty type map has no entry that could bound anything.
+    if (block.length <= 0 || (child->elements == 0 && !child->lower_marked && !child->upper_marked)) return;
     const int64_t last = block.displacement + (block.length - 1) * child->extent;
     for (int64_t at : {block.displacement, last}) {
       const int64_t low = at + child->lower_bound, high = low + child->extent;
@@ -121,6 +122,15 @@ bool is_wrapper(int32_t combiner) {
          combiner == abi::COMBINER_F90_COMPLEX || combiner == abi::COMBINER_F90_INTEGER;
 }
 
+// MPICH takes a structure of equal types for an indexed type, which it does not round up.
+bool is_mixed_structure(const Datatype* type) {
+  if (type->combiner != abi::COMBINER_STRUCT) return false;
+  for (int32_t index = 1; index < type->datatype_count; ++index) {
+    if (type->datatypes[index] != type->datatypes[0]) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 void compute_bounds(Datatype* type) {
@@ -139,10 +149,9 @@ void compute_bounds(Datatype* type) {
   type->lower_bound = low;
   type->extent = high - low;
   if (is_wrapper(type->combiner)) return;
-  const bool structure = type->combiner == abi::COMBINER_STRUCT;
   const int64_t beyond = type->extent % type->alignment;
-  type->bounds_vary = structure || beyond != 0;
-  if (beyond > 0 && (standard ? !type->upper_marked : structure)) type->extent += type->alignment - beyond;
+  type->bounds_vary = type->combiner == abi::COMBINER_STRUCT || beyond != 0;
+  if (beyond > 0 && (standard ? !type->upper_marked : is_mixed_structure(type))) type->extent += type->alignment - beyond;
 }
 
 namespace {

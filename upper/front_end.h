@@ -21,6 +21,7 @@ struct Facts {
   // 1 (Open MPI): the extent of every type is rounded up to its alignment, and a bound that was set by resizing counts
   // above all others, as the standard words it.  0 (MPICH): rounded for structures only, and all bounds count alike.
   int standard_bounds;
+  int port_name;      // as object_name and its neighbours
   int pair_elements;  // what MPI_Get_elements counts for one MPI_DOUBLE_INT: 2 (MPICH), 1 (Open MPI)
 };
 extern const Facts facts;

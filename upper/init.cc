@@ -43,7 +43,6 @@ int initialize(int required, int* provided) {
   own_world_size = upper_interface.world_size = facts.size;
   world.tag_ub = facts.tag_ub;
   set_environment(facts, false);
-  set_world_facts({facts.tag_ub, facts.host, facts.io, facts.wtime_is_global, facts.universe_size, facts.appnum});
   start_world(call, facts.rank, facts.size);
   learn_world(call);
   *provided = facts.provided;
@@ -82,28 +81,6 @@ int Init(int*, char***) {
 
 int Init_thread(int*, char***, int required, int* provided) {
   return initialize_and_grant(required, provided, "MPI_Init_thread");
-}
-
-int Initialized(int* flag) {
-  *flag = world.initialized;
-  return 0;
-}
-
-int Finalized(int* flag) {
-  *flag = world.finalized;
-  return 0;
-}
-
-int Query_thread(int* provided) {
-  if (!world.initialized) return raise(abi::ERR_OTHER, "MPI_Query_thread");
-  *provided = upper_interface.thread_level;
-  return 0;
-}
-
-int Is_thread_main(int* flag) {
-  if (!world.initialized) return raise(abi::ERR_OTHER, "MPI_Is_thread_main");
-  *flag = static_cast<int>(this_thread()->is_main);
-  return 0;
 }
 
 int Finalize() {

@@ -11,7 +11,7 @@
 #include "upper/runtime.h"
 #include "upper/text.h"
 
-extern "C" __thread mana::ThreadRecord* mana_thread = nullptr;
+__thread mana::ThreadRecord* mana_thread = nullptr;  // declared extern "C" and hidden in runtime.h
 
 namespace mana::upper {
 
@@ -64,6 +64,7 @@ constinit UpperInterface upper_interface = {
     .pending_user_reductions = 0,
     .service = &service,
     .run_op = &run_op,
+    .attempt = 0,
     .reserved = {},
 };
 constinit World world = {};
@@ -93,13 +94,17 @@ ThreadRecord* attach_thread() {
   return record;
 }
 
+// depth > 0 all along: the function's address is in a register between its load and the call.  The lower half knows
+// park_here by its text and lets the thread stop there.
 void park(ThreadRecord* record) {
-  core::ParkHere block{record};
-  record->safe_point.store(1, std::memory_order_relaxed);
+  const uint32_t depth = record->depth.load(std::memory_order_relaxed);
+  record->depth.store(depth + 1, std::memory_order_relaxed);
   order_for_signal();
+  core::ParkHere block{record};
   lower_functions[static_cast<uint32_t>(CoreOp::park_here)](&block);
   order_for_signal();
-  record->safe_point.store(0, std::memory_order_relaxed);
+  record->depth.store(depth, std::memory_order_relaxed);
+  order_for_signal();
 }
 
 void count_step(ThreadRecord* record) { Call::bump(record->operations); }

@@ -94,7 +94,9 @@ struct UpperInterface {
   // Upper functions that the lower half calls, always with the upper %fs of the calling thread.
   void (*service)(ServiceCall*);
   void (*run_op)(uint64_t op_object, void* in, void* inout, int32_t* length, uint64_t lower_datatype);
-  uint64_t reserved[16];
+  // Number of the checkpoint attempt under way, the same at all ranks and growing; written by the agent with intent.  0: not told.
+  std::atomic<uint64_t> attempt;
+  uint64_t reserved[15];
 };
 
 }  // namespace mana

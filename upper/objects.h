@@ -76,7 +76,10 @@ struct InfoEntry { char* key; char* value; InfoEntry* next; };
 struct Info : Object { InfoEntry* entries; InfoEntry* last; int32_t count; };
 
 struct Window : Object { Comm* comm; Errhandler* errhandler; Attribute* attributes; char name[256]; void* base; int64_t size; int32_t disp_unit, flavour, model; int32_t shown_flavour, shown_model; };
-struct File : Object { Comm* comm; Errhandler* errhandler; };
+struct File : Object {
+  Comm* comm; Errhandler* errhandler;
+  Datatype* etype; Datatype* filetype; char datarep[128];   // the view, for MPI_File_get_view
+};
 struct Message : Object { Comm* comm; abi::Status status; void* drained; };  // drained: queue entry (queue.h) instead of `lower`
 struct Session : Object { Errhandler* errhandler; };
 

@@ -65,6 +65,7 @@ void count_received(Request* request) {
 }  // namespace
 
 void complete_request(Call& call, Request* request, const abi::Status& status) {
+  const bool was_below = request->lower != 0;
   request->lower = 0;
   request->status = status;
   if (status.cancelled) request->cancelled = 1;
@@ -73,7 +74,7 @@ void complete_request(Call& call, Request* request, const abi::Status& status) {
       count_received(request);
       break;
     case Request::What::send:
-      if (request->mode == 1) --pending_synchronous;
+      if (request->mode == 1 && was_below) --pending_synchronous;
       if (status.cancelled) {  // a send that never left
         auto& sent = request->comm->sent[request->peer];
         sent.store(sent.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);

@@ -72,7 +72,8 @@ class Call {
     uint32_t depth = record_->depth.load(std::memory_order_relaxed) - 1;
     record_->depth.store(depth, std::memory_order_relaxed);
     order_for_signal();
-    if (stopping() && depth == 0) [[unlikely]] park(record_);
+    // A stop that is set after this look comes with a signal, which parks the thread: it is outside.
+    while (depth == 0 && stopping()) [[unlikely]] park(record_);
   }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;

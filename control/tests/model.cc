@@ -222,6 +222,7 @@ void World::happen(const Happening& happening) {
 
 // Every rank of one attempt must see the same counts when it forks, and no thread inside a collective anywhere.
 void World::check_snapshot(int rank) {
+  if (!nodes_[0]->alive || !root_->status().last_failure.empty()) return;  // given up already: others may go on by now
   std::map<uint64_t, uint64_t>& counts = at_snapshot_[static_cast<uint64_t>(opened_)];
   for (const auto& [uid, begun] : nodes_[static_cast<std::size_t>(rank)]->begun) {
     auto [at, fresh] = counts.try_emplace(uid, begun->load());

@@ -63,6 +63,7 @@ blocking_call:
         .cfi_escape 0x10, 0x10, 0x03, 0x77, 0xf0, 0x00
         syscall
 blocking_call_done:
+        movq %r11, CALL_FLAGS(%rsp)     /* a system call keeps the flags, the test does not */
         testq %rax, %rax
         js blocking_call_return
         cmpq $0, CALL_FINISH(%rsp)
@@ -79,14 +80,13 @@ blocking_call_return:
         movq CALL_ARGUMENTS + 24(%rsp), %r10
         movq CALL_ARGUMENTS + 32(%rsp), %r8
         movq CALL_ARGUMENTS + 40(%rsp), %r9
-        movq %r11, CALL_RESULT(%rsp)    /* the flags: a system call keeps them, the test above did not */
         movq CALL_RETURN_RIP(%rsp), %rcx
         .cfi_register 16, 2             /* the return address is in %rcx */
-        leaq CALL_RESULT(%rsp), %rsp
-        .cfi_escape 0x0f, 0x04, 0x77, 0xc0, 0x00, 0x06
+        leaq CALL_FLAGS(%rsp), %rsp
+        .cfi_escape 0x0f, 0x03, 0x77, 0x18, 0x06
         popfq
-        .cfi_escape 0x0f, 0x03, 0x77, 0x38, 0x06
-        movq CALL_RETURN_RSP - CALL_RESULT - 8(%rsp), %rsp
+        .cfi_escape 0x0f, 0x03, 0x77, 0x10, 0x06
+        movq CALL_RETURN_RSP - CALL_FLAGS - 8(%rsp), %rsp
         .cfi_def_cfa %rsp, 0
         jmpq *%rcx
         .cfi_endproc

@@ -143,7 +143,7 @@ TEST_CASE("threads_stop_wherever_they_are_and_notice_nothing") {
     end = true;
   }
   CHECK(sleep_error == 0);
-  CHECK(futex_error == 0);
+  CHECK((futex_error == 0 || futex_error == EAGAIN));  // made again after the word has changed
   CHECK(read_error == 0);
   CHECK(poll_error == 0);
   close(input[0]);
@@ -251,7 +251,7 @@ TEST_CASE("a_storm_of_other_signals_does_not_disturb_the_stopping") {
       add_lower_thread(gettid());
       while (!end) syscall(SYS_tgkill, getpid(), target.load(), SIGUSR1);
     });
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 300 || handled < 500; ++round) {
       stop_all();
       for (const auto* slot : parked_threads()) {
         const auto* context = reinterpret_cast<const ucontext_t*>(slot->context);
@@ -261,7 +261,6 @@ TEST_CASE("a_storm_of_other_signals_does_not_disturb_the_stopping") {
       }
       resume();
     }
-    CHECK(handled > 100);
     end = true;
     shooter.join();
   }

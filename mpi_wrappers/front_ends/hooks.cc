@@ -32,9 +32,11 @@ const Facts facts = {
     .distribute_default = distribution_argument_to_application(abi::DISTRIBUTE_DFLT_DARG),
 #if defined(MANA_ABI_MPICH)
     .standard_bounds = 0,
+    .port_name = kMaxPortName,
     .pair_elements = 2,
 #else
     .standard_bounds = 1,
+    .port_name = kMaxPortName,
     .pair_elements = 1,
 #endif
 };

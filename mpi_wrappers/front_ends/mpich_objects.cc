@@ -14,6 +14,8 @@ extern "C" {
 // Marks that are addresses.
 MANA_DATA int* MPIR_C_MPI_UNWEIGHTED[1] = {nullptr};
 MANA_DATA int* MPIR_C_MPI_WEIGHTS_EMPTY[1] = {nullptr};
+MANA_DATA extern int* const MPI_UNWEIGHTED;
+MANA_DATA extern int* const MPI_WEIGHTS_EMPTY;
 int* const MPI_UNWEIGHTED = reinterpret_cast<int*>(&MPIR_C_MPI_UNWEIGHTED);
 int* const MPI_WEIGHTS_EMPTY = reinterpret_cast<int*>(&MPIR_C_MPI_WEIGHTS_EMPTY);
 // The lower half turns this value into its library's own mark.

@@ -1,3 +1,275 @@
 # SPDX-License-Identifier: BSD-3-Clause
+"""Checkpoints at the edges of a job's life, commands that meet, cancel, refusals, a rank that dies."""
+import json
+import os
+import signal
+import threading
+
+from .processes import Failure, send, wait_for
+from .steps import Meeting, expect_message, wait_for_phase
+from .world import MPIS, other_mpi
+
+
+def start(world, log, mpi, *what, ranks=2):
+    job = Meeting(world, what[0], [world.program("behave", mpi), *what], ranks, log)
+    job.launch(mpi)
+    return job
+
+
+class Asking(threading.Thread):
+    """`mana checkpoint` that the test does not wait for yet."""
+
+    def __init__(self, job, *options):
+        super().__init__()
+        self.job, self.options, self.result, self.failure = job, options, None, None
+        self.start()
+
+    def run(self):
+        try:
+            self.result = self.job.mana("checkpoint", *self.options)
+        except Failure as failure:
+            self.failure = failure
+
+    def answer(self):
+        self.join()
+        if self.failure:
+            raise self.failure
+        return self.result
+
+
+def asked_before_init(world, log, mpi):
+    job = start(world, log, mpi, "before-init")
+    try:
+        job.wait_for_step()
+        code, out, err = job.mana("checkpoint")
+        if code != 0:
+            expect_message("mana checkpoint", code, out, err, str(job.directory))
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def asked_in_init(world, log, mpi):
+    job = start(world, log, mpi, "in-init")
+    try:
+        job.wait_for_step()
+        asking = Asking(job)
+        # It may be refused (the job has no control tree yet) or wait for MPI_Init; it may not keep the job from starting.
+        wait_for(lambda: not asking.is_alive() or (job.status() or {}).get("state"), "answer or status", 60, job.job.running)
+        job.go()
+        asking.answer()
+        job.finish()
+    finally:
+        job.close()
+
+
+def asked_in_finalize(world, log, mpi):
+    job = start(world, log, mpi, "in-finalize")
+    try:
+        job.wait_for_step()
+        asking = Asking(job)
+        wait_for(lambda: not asking.is_alive() or (job.status() or {}).get("checkpoint"), "checkpoint under way", 60)
+        job.underway()
+        code, out, err = asking.answer()
+        if code == 0 and job.job.running():
+            job.resume(other_mpi(mpi))
+        elif code != 0:
+            expect_message("mana checkpoint", code, out, err, "MPI_Finalize")
+        job.finish()
+        if code == 0:
+            job.restart(other_mpi(mpi))
+            job.finish()
+    finally:
+        job.close()
+
+
+def asked_after_finalize(world, log, mpi):
+    job = start(world, log, mpi, "after-finalize")
+    try:
+        job.wait_for_step()
+        job.expect_refusal(("MPI_Finalize", "no running job", "no job"))
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def two_commands_at_once(world, log, mpi):
+    job = start(world, log, mpi, "hold", "1")
+    try:
+        job.wait_for_step()
+        askings = [Asking(job) for _ in range(3)]
+        answers = [asking.answer() for asking in askings]
+        for code, out, err in answers:
+            if code != 0 and "under way" not in err:
+                raise Failure(f"exit code {code}: {err}")
+        numbers = [int(out) for code, out, _ in answers if code == 0]
+        if not numbers or job.generations()[-1] != max(numbers):
+            raise Failure(f"the commands said {numbers}, on disk are {job.generations()}")
+        job.resume()
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def cancelled(world, log, mpi):
+    job = start(world, log, mpi, "late-barrier", ranks=3)
+    try:
+        job.wait_for_step()
+        asking = Asking(job)
+        wait_for_phase(job)
+        waiting = wait_for(lambda: ((job.status() or {}).get("checkpoint") or {}).get("waiting_for"), "name of the rank waited for", 60)
+        if "rank 0" not in waiting:
+            raise Failure(f"rank 0 computes, but the status says: waiting for {waiting}")
+        code, out, err = job.mana("checkpoint", "--cancel")
+        if code != 0:
+            raise Failure(f"mana checkpoint --cancel ended with exit code {code}: {out}{err}")
+        expect_message("the cancelled mana checkpoint", *asking.answer(), ("cancel", "given up"))
+        if job.generations():
+            raise Failure(f"a cancelled checkpoint left generations {job.generations()}")
+        job.go()
+        job.wait_for_step()
+        job.checkpoint()
+        job.resume(other_mpi(mpi))
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def stop_ends_the_job(world, log, mpi):
+    job = start(world, log, mpi, "hold", "1")
+    try:
+        job.wait_for_step()
+        job.checkpoint("--stop")
+        code = job.finish(expected=None)
+        if code == 0:
+            raise Failure("after checkpoint --stop the job ended with exit code 0, as if it had finished")
+        job.restart(other_mpi(mpi))
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def older_generation_can_be_chosen(world, log, mpi):
+    job = start(world, log, mpi, "hold", "1")
+    try:
+        job.wait_for_step()
+        first = job.checkpoint()
+        job.go()
+        job.wait_for_step()
+        second = job.checkpoint()
+        if second <= first or job.generations() != [first, second]:
+            raise Failure(f"generations {first}, {second}; on disk {job.generations()}")
+        job.kill()
+        for path in list(job.folder.glob("arrived.*")) + list(job.folder.glob("go.*")):
+            path.unlink()
+        job.restart(options=("--generation", first))
+        job.wait_until_answering()
+        job.step = 1
+        job.go()
+        job.wait_for_step()
+        third = job.checkpoint()
+        if third <= second:
+            raise Failure(f"generation {third} after {second}: a number was used again")
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def commands_list_inspect_verify(world, log, mpi):
+    job = start(world, log, mpi, "hold", "1")
+    try:
+        job.wait_for_step()
+        generation = job.checkpoint()
+        for command in ("list", "inspect", "verify", "status"):
+            code, out, err = job.mana(command)
+            if code != 0 or not out:
+                raise Failure(f"mana {command}: exit code {code}, stdout {out!r}, stderr {err!r}")
+        manifest = json.loads((job.generation_folder(generation) / "manifest.json").read_text())
+        if manifest["ranks"] != 2 or len(manifest["images"]) != 2:
+            raise Failure(f"manifest: {manifest}")
+        mode = os.stat(job.directory / "control.json").st_mode & 0o777
+        if mode != 0o600:
+            raise Failure(f"the job's secret has mode {mode:o}")
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+        if (job.directory / "control.json").exists():
+            raise Failure("the finished job left control.json behind")
+    finally:
+        job.close()
+
+
+def window_refuses_by_name(world, log, mpi):
+    job = start(world, log, mpi, "window")
+    try:
+        job.wait_for_step()
+        job.expect_refusal("MPI_Win_create")
+        job.go()
+        job.wait_for_step()
+        job.checkpoint()
+        job.resume(other_mpi(mpi))
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def deadlock_is_diagnosed(world, log, mpi):
+    job = start(world, log, mpi, "deadlock")
+    try:
+        job.wait_for_step()
+        job.expect_refusal("rank 1", "MPI_Recv", ("rank 0", "for 0", "0"))
+        if not job.job.running():
+            raise Failure("the job ended")
+        job.kill()
+    finally:
+        job.close()
+
+
+def rank_killed_during_a_checkpoint(world, log, mpi):
+    job = start(world, log, mpi, "hold", "300")
+    try:
+        job.wait_for_step()
+        first = job.checkpoint()
+        asking = Asking(job)
+        wait_for_phase(job)
+        victim = job.job.lower_ranks()[-1]
+        send(victim, signal.SIGKILL)
+        code, out, err = asking.answer()
+        if code == 0 and job.generations() == [first]:
+            raise Failure("the command reports a generation that is not there")
+        code = job.finish(expected=None)
+        if code == 0:
+            raise Failure("a rank was killed, and the job ended with exit code 0")
+        if first not in job.generations():
+            raise Failure(f"generation {first} is gone; there are {job.generations()}")
+        job.restart(other_mpi(mpi), options=("--generation", first))
+        job.wait_until_answering()
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
+         stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
+         deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
+
+
 def run(world, report):
-    pass
+    for index, test in enumerate(TESTS):
+        mpi = MPIS[index % 2]  # each on one MPI; what differs between them is in the scenarios
+        report.run(f"life/{mpi}/{test.__name__}", test, mpi)

@@ -1,3 +1,126 @@
 # SPDX-License-Identifier: BSD-3-Clause
+"""A job under mana_launch ends, prints and reads as it does without."""
+import pathlib
+import shutil
+import subprocess
+
+from .processes import Failure, Job, Skip, run_command, tail
+from .steps import Meeting
+from .world import MPIS
+
+
+def both(world, log, mpi, arguments, text=None):
+    """(exit code, stdout, stderr) natively and under mana_launch."""
+    folder = world.folder("pass-through")
+    results = []
+    for prefix in ([], [world.cli / "mana_launch", "--ckpt-dir", folder / "ckpt"]):
+        command = world.mpirun(mpi, 2) + prefix + arguments
+        results.append(run_command(command, world.environment(mpi), log, text=text, folder=folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    return results
+
+
+def same(world, log, mpi, what, text=None, stdout=True):
+    native, ours = both(world, log, mpi, [world.program("behave", mpi), *what], text)
+    if native[0] != ours[0]:
+        raise Failure(f"exit code {ours[0]}, natively {native[0]}: {tail(ours[2])}")
+    if stdout and native[1] != ours[1]:
+        raise Failure(f"stdout {ours[1]!r}, natively {native[1]!r}")
+    return native, ours
+
+
+def exit_code(world, log, mpi):
+    same(world, log, mpi, ["exit", "3"])
+    same(world, log, mpi, ["exit", "0"])
+
+
+def crash(world, log, mpi):
+    same(world, log, mpi, ["crash"], stdout=False)  # what the launcher itself says of a crash differs by program name
+
+
+def signals(world, log, mpi):
+    same(world, log, mpi, ["signal", "15"], stdout=False)
+
+
+def abort(world, log, mpi):
+    same(world, log, mpi, ["abort", "5"], stdout=False)
+
+
+def streams(world, log, mpi):
+    _, ours = same(world, log, mpi, ["arguments", "--ckpt-dir", "two words", "", "--mpi=x", "*"])
+    if "on stderr" not in ours[2]:
+        raise Failure(f"stderr was {ours[2]!r}")
+    if "<two words>\n<>\n" not in ours[1]:
+        raise Failure(f"the arguments came as {ours[1]!r}")
+
+
+def standard_input(world, log, mpi):
+    text = "".join(f"line {i} of the input\n" for i in range(20000))
+    native, ours = same(world, log, mpi, ["cat"], text)
+    if ours[1] != text:
+        raise Failure(f"{len(ours[1])} of {len(text)} bytes came back (natively {len(native[1])})")
+
+
+def environment(world, log, mpi):
+    native, ours = both(world, log, mpi, ["/usr/bin/env"])
+    changing = ("PMI_FD", "HYDI_CONTROL_FD", "PMI_ID", "OMPI_MCA_ess_base_jobid", "OMPI_MCA_orte_hnp_uri", "OMPI_MCA_orte_local_daemon_uri",
+                "OMPI_FILE_LOCATION", "PMIX_", "OMPI_MCA_orte_ess", "OMPI_MCA_orte_jobfam_session_dir", "OMPI_MCA_orte_precondition_transports",
+                "OMPI_MCA_initial_wdir", "PWD", "OMPI_COMMAND", "OMPI_ARGV", "_=", "OMPI_MCA_orte_top_session_dir", "OMPI_MCA_shmem_RUNTIME_QUERY_hint")
+
+    def stable(out):
+        return {line for line in out.splitlines() if not line.startswith(changing)}
+    extra = stable(ours[1]) - stable(native[1])
+    missing = stable(native[1]) - stable(ours[1])
+    if extra or missing:
+        raise Failure(f"added {sorted(extra)[:5]}, missing {sorted(missing)[:5]}")
+
+
+def without_mpi(world, log):
+    folder = world.folder("without-mpi")
+    code, out, err = run_command([world.cli / "mana_launch", "--ckpt-dir", folder / "ckpt", "sh", "-c", "echo hello; exit 7"],
+                                 world.environment(), log, folder=folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    if (code, out, err) != (7, "hello\n", ""):
+        raise Failure(f"exit code {code}, stdout {out!r}, stderr {err!r}")
+
+
+def without_mpi_and_launcher_restarted(world, log):
+    job = Meeting(world, "alone", [world.program("alone")], 1, log)
+    try:
+        start = [world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program]
+        again = [world.cli / "mana_restart", "--ckpt-dir", job.directory]
+        environment_ = world.environment(None, **job.more)
+        job.job = Job(start, environment_, log, folder=job.folder)
+        job.wait_for_step()
+        job.checkpoint()
+        job.kill()
+        job.forget_later_steps()
+        job.job = Job(again, environment_, log, folder=job.folder)
+        job.wait_until_answering()
+        job.go()
+        job.wait_for_step()
+        job.checkpoint()
+        job.go()
+        job.finish(expected=11)
+        if "alone: counted" not in pathlib.Path(log).read_text():
+            raise Failure("its output is missing")
+    finally:
+        job.close()
+
+
+def python_with_mpi4py(world, log):
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or "python3"
+    if subprocess.run([python, "-c", "import mpi4py"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("mpi4py is not installed for " + python)
+    program = "from mpi4py import MPI; print(sorted(MPI.COMM_WORLD.allgather(MPI.COMM_WORLD.rank)))"
+    native, ours = both(world, log, "openmpi", [python, "-c", program])
+    if native[:2] != ours[:2]:
+        raise Failure(f"{ours[:2]}, natively {native[:2]}: {tail(ours[2])}")
+
+
 def run(world, report):
-    pass
+    for mpi in MPIS:
+        for test in (exit_code, crash, signals, abort, streams, standard_input, environment):
+            report.run(f"pass-through/{mpi}/{test.__name__}", test, mpi)
+    for test in (without_mpi, without_mpi_and_launcher_restarted, python_with_mpi4py):
+        report.run(f"pass-through/{test.__name__}", test)

@@ -50,7 +50,8 @@ class Batch:
             if self.live:
                 self.attend()
             try:
-                job.job.wait(STEP_SECONDS * 2)
+                if self.lost is None:
+                    job.job.wait(STEP_SECONDS * (1 if self.live else 2))
             except Failure as failure:
                 self.lost = str(failure)
                 job.explain_hang()
@@ -103,7 +104,7 @@ class Batch:
         asking.start()
         while asking.is_alive() and not self.path("underway", step).exists():
             status = self.job.status()
-            if status is not None and status.get("phase", "idle") != "idle":
+            if status is not None and status.get("checkpoint") is not None:
                 self.path("underway", step).touch()
         asking.join()
         self.path("underway", step).touch()

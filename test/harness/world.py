@@ -106,7 +106,8 @@ class Checkpointed:
 
     def wait_until_answering(self, seconds=60):
         """Waits until the job can be asked for a checkpoint."""
-        wait_for(lambda: self.status() is not None, "answer of the job to `mana status`", seconds, self.job.running)
+        wait_for(lambda: (self.status() or {}).get("state") == "running", "answer of the job to `mana status`", seconds,
+                 self.job.running)
 
     def checkpoint(self, *options, seconds=60):
         """Takes a checkpoint; returns the number of its generation."""

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// mana_restart: one per rank, started by any mpirun.  Looks at the generation's manifest and image files, refuses what
+// cannot work, and becomes the lower half of the chosen MPI, which verifies and places the image of its rank.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cli/launcher.h"
+#include "control/generations.h"
+#include "control/job_file.h"
+#include "control/manifest.h"
+#include "kernel-loader/report.h"
+
+namespace {
+
+using mana::cli::give_up;
+using mana::cli::Mpi;
+
+uint64_t choose_generation(const mana::cli::Launcher& launcher, const std::string& directory, std::optional<uint64_t> asked) {
+  if (!std::filesystem::is_directory(directory)) {
+    give_up(launcher, fmt::format("restart: checkpoint folder {}: no such folder; give the --ckpt-dir of the job", directory));
+  }
+  const auto generations = mana::control::committed_generations(directory);
+  if (generations.empty()) {
+    give_up(launcher, fmt::format("restart: checkpoint folder {}: it holds no committed generation; there is nothing to restart from",
+                                  directory));
+  }
+  if (!asked) return generations.back();
+  if (std::find(generations.begin(), generations.end(), *asked) != generations.end()) return *asked;
+  give_up(launcher, fmt::format("restart: generation {}: not in {} (newest: {}); `mana list` shows what is there", *asked, directory,
+                                generations.back()));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App options("Continues a job from a checkpoint: mpirun -n N mana_restart", "mana_restart");
+  std::string directory;
+  std::string mpi = "auto";
+  std::optional<uint64_t> generation;
+  options.add_option("--ckpt-dir", directory, "folder of the checkpoints (default: $MANA_CKPT_DIR, then ./ckpt)");
+  options.add_option("--generation", generation, "which one (default: the newest)");
+  options.add_option("--mpi", mpi, "MPI of the lower half")->check(CLI::IsMember({"auto", "mpich", "openmpi"}));
+  CLI11_PARSE(options, argc, argv);
+
+  const auto launcher = mana::cli::find_launcher();
+  mana::loader::set_report_rank(launcher.rank);
+  const std::string checkpoints = mana::cli::checkpoint_directory(directory);
+  const uint64_t chosen = choose_generation(launcher, checkpoints, generation);
+  const std::string path = mana::control::generation_path(checkpoints, chosen);
+  const auto manifest = mana::control::read_manifest(path);
+  if (!manifest.ok()) give_up(launcher, "restart: " + manifest.error().text);
+  if (manifest.value().ranks != launcher.size) {
+    give_up(launcher, fmt::format("restart: generation {} has {} ranks, but this job has {}; start it with `mpirun -n {} mana_restart`",
+                                  chosen, manifest.value().ranks, launcher.size, manifest.value().ranks));
+  }
+  if (const auto images = mana::control::check_images(path, manifest.value()); !images.ok()) {
+    give_up(launcher, "restart: " + images.error().text);
+  }
+  const Mpi preferred = manifest.value().mpi == "mpich"     ? Mpi::mpich
+                        : manifest.value().mpi == "openmpi" ? Mpi::openmpi
+                                                            : Mpi::none;
+  const Mpi lower = mana::cli::choose_mpi(launcher, mpi, preferred);
+  mana::cli::exec_lower(launcher, lower, {"--restart", "--ckpt-dir", checkpoints, "--generation-dir", path});
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "control/command.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include <asio/io_context.hpp>
+#include <fmt/format.h>
+#include <sodium.h>
+
+#include "control/connection.h"
+#include "control/files.h"
+#include "control/wire.h"
+
+namespace mana::control {
+
+namespace {
+
+bool on_this_host(const JobFile& file) {
+  Card card = my_card();
+  return file.host_id == hexadecimal(card.host, sizeof card.host);
+}
+
+std::vector<asio::ip::tcp::endpoint> ways_to(const JobFile& file) {
+  bool here = on_this_host(file);
+  std::vector<asio::ip::tcp::endpoint> ways;
+  for (const std::string& text : file.addresses) {
+    asio::error_code error;
+    asio::ip::address address = asio::ip::make_address(text, error);
+    if (error || address.is_loopback() != here) continue;
+    ways.emplace_back(address, file.port);
+  }
+  return ways;
+}
+
+using ConnectOutcome = std::variant<Connection::Pointer, Connection::Failure>;
+
+ConnectOutcome connect(asio::io_context& io, const JobFile& file) {
+  std::optional<ConnectOutcome> outcome;
+  Connection::connect(io, ways_to(file), {Role::command, -1}, file.secret,
+                      [&](ConnectOutcome result) { outcome = std::move(result); });
+  io.run();
+  io.restart();
+  return *outcome;
+}
+
+Error not_running(const std::string& directory, const std::string& why) {
+  return {fmt::format("no job is running with checkpoint directory {} ({})", directory, why)};
+}
+
+}  // namespace
+
+Result<Answer> ask_job(const std::string& directory, const Command& command,
+                       const std::function<void(const std::string&)>& story) {
+  if (sodium_init() < 0) return Error{"libsodium cannot be initialised"};
+  Result<JobFile> file = read_job_file(directory);
+  if (!file.ok()) {
+    bool missing = access((directory + "/control.json").c_str(), F_OK) != 0 && errno == ENOENT;
+    if (missing) return not_running(directory, "it has no control.json");
+    return file.error();
+  }
+  asio::io_context io;
+  ConnectOutcome outcome = connect(io, file.value());
+  if (auto* failure = std::get_if<Connection::Failure>(&outcome)) {
+    if (on_this_host(file.value())) return not_running(directory, "its last one has ended");
+    return Error{fmt::format("the job of checkpoint directory {} runs on host {} and cannot be reached from here ({}): run "
+                             "this command on that host", directory, file.value().host, failure->error.text)};
+  }
+  auto connection = std::get<Connection::Pointer>(outcome);
+  std::optional<Answer> answer;
+  connection->start(
+      [&](std::span<const std::byte> bytes) {
+        Result<ToCommand> message = decode<ToCommand>(bytes);
+        if (!message.ok()) answer = Answer{false, 0, "this mana and the job's are of different builds"};
+        else if (auto* line = std::get_if<Story>(&message.value())) story(line->line);
+        else answer = std::get<Answer>(message.value());
+        if (answer) connection->close();
+      },
+      [](const std::string&) {});
+  connection->send(encode(command));
+  io.run();
+  if (!answer) return Error{"the job has ended before it answered; `mana list` shows what is committed"};
+  return *answer;
+}
+
+Ownership who_owns(const std::string& directory) {
+  Ownership ownership;
+  Result<JobFile> file = read_job_file(directory);
+  if (!file.ok() || sodium_init() < 0) return ownership;
+  ownership.job = file.value();
+  asio::io_context io;
+  ConnectOutcome outcome = connect(io, file.value());
+  if (auto* connection = std::get_if<Connection::Pointer>(&outcome)) {
+    (*connection)->close();
+    ownership.owner = Owner::running;
+  } else if (!on_this_host(file.value()) && !std::get<Connection::Failure>(outcome).refused) {
+    ownership.owner = Owner::unreachable;
+  }
+  return ownership;
+}
+
+Outcome prepare_directory(const std::string& directory) {
+  struct stat facts {};
+  if (stat(directory.c_str(), &facts) != 0) {
+    if (errno != ENOENT) return Error{fmt::format("checkpoint directory {}: {}", directory, reason(errno))};
+    // Ranks of one launch may do this at the same time.
+    if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+      return Error{fmt::format("checkpoint directory {} cannot be made: {}", directory, reason(errno))};
+    }
+  } else if (!S_ISDIR(facts.st_mode)) {
+    return Error{fmt::format("checkpoint directory {} is not a directory", directory)};
+  }
+  if (access(directory.c_str(), W_OK | X_OK) != 0) {
+    return Error{fmt::format("checkpoint directory {} cannot be written: {}", directory, reason(errno))};
+  }
+  Ownership owner = who_owns(directory);
+  if (owner.owner == Owner::running) {
+    return Error{fmt::format("checkpoint directory {} belongs to a running job (process {} on {}): give this one another with "
+                             "--ckpt-dir", directory, owner.job.pid, owner.job.host)};
+  }
+  if (owner.owner == Owner::unreachable) {
+    return Error{fmt::format("checkpoint directory {} may belong to a job on {} that cannot be asked from here: if that has "
+                             "ended, remove {}/control.json", directory, owner.job.host, directory)};
+  }
+  return Done{};
+}
+
+}  // namespace mana::control

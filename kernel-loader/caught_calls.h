@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The coverage statement of the gate: every system call that is caught when it is made from the arena, and under which
+// condition.  The filter (gate_filter.cc) is built from this table; gate.cc does the calls.
+#pragma once
+
+#include <asm/unistd.h>
+
+#include <cstdint>
+
+#include "kernel-loader/layout.h"
+#include "kernel-loader/vdso.h"
+
+namespace mana::loader {
+
+enum class Catch : uint8_t {
+  always,
+  argument_set,      // argument `index` is not 0
+  argument_equals,   // low word of argument `index` is `value`
+  duplicates,        // fcntl with F_DUPFD, F_DUPFD_CLOEXEC, or one that tells an open number from a closed one
+  argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
+  refuse,            // not caught: fails with errno `value`
+};
+
+struct CaughtCallRule {
+  uint32_t number;
+  Catch when = Catch::always;
+  uint8_t index = 0;
+  uint32_t value = 0;
+};
+
+// In ascending order of number: the filter searches by halves.
+inline constexpr CaughtCallRule kCaughtCalls[] = {
+    {__NR_open},
+    {__NR_close},
+    {__NR_mmap},
+    {__NR_munmap},
+    {__NR_brk},
+    {__NR_rt_sigaction},
+    {__NR_rt_sigprocmask, Catch::argument_differs, 0, 1 /* SIG_UNBLOCK; queries have no set */},
+    {__NR_ioctl, Catch::argument_equals, 1, 0x5441 /* TIOCGPTPEER */},
+    {__NR_pipe},
+    {__NR_mremap},
+    {__NR_shmat},
+    {__NR_dup},
+    {__NR_dup2},
+    {__NR_socket},
+    {__NR_accept},
+    {__NR_recvmsg},
+    {__NR_socketpair},
+    {__NR_execve},
+    {__NR_fcntl, Catch::duplicates, 1},
+    {__NR_creat},
+    {__NR_readlink},
+    {__NR_rt_sigtimedwait},
+    {__NR_rt_sigsuspend},
+    {__NR_epoll_create},
+    {__NR_exit_group},
+    {__NR_mq_open},
+    {__NR_inotify_init},
+    {__NR_openat},
+    {__NR_readlinkat},
+    {__NR_pselect6, Catch::argument_set, 5},
+    {__NR_ppoll, Catch::argument_set, 3},
+    {__NR_epoll_pwait, Catch::argument_set, 4},
+    {__NR_signalfd},
+    {__NR_timerfd_create},
+    {__NR_eventfd},
+    {__NR_accept4},
+    {__NR_signalfd4},
+    {__NR_eventfd2},
+    {__NR_epoll_create1},
+    {__NR_dup3},
+    {__NR_pipe2},
+    {__NR_inotify_init1},
+    {__NR_perf_event_open},
+    {__NR_fanotify_init},
+    {__NR_open_by_handle_at},
+    {__NR_memfd_create},
+    {__NR_execveat},
+    {__NR_userfaultfd},
+    {__NR_rseq},
+    {__NR_io_uring_setup},
+    {__NR_open_tree},
+    {__NR_fsopen},
+    {__NR_fsmount},
+    {__NR_fspick},
+    {__NR_pidfd_open},
+    // A child made with CLONE_CLEAR_SIGHAND loses our SIGSYS handler but not the filter; libcs go on with clone.
+    {__NR_clone3, Catch::refuse, 0, 38 /* ENOSYS */},
+    {__NR_close_range},
+    {__NR_openat2},
+    {438 /* pidfd_getfd */},
+    {441 /* epoll_pwait2 */, Catch::argument_set, 4},
+    {447 /* memfd_secret */},
+    {static_cast<uint32_t>(kFrontEndCall)},
+    {static_cast<uint32_t>(kFinishCall)},
+};
+inline constexpr int kCaughtCallCount = sizeof kCaughtCalls / sizeof kCaughtCalls[0];
+
+constexpr bool caught_calls_are_sorted() {
+  for (int i = 1; i < kCaughtCallCount; i++) {
+    if (kCaughtCalls[i - 1].number >= kCaughtCalls[i].number) return false;
+  }
+  return true;
+}
+static_assert(caught_calls_are_sorted());
+
+}  // namespace mana::loader

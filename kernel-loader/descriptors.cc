@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the application's descriptors are, for the image, and how they are made again.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "kernel-loader/descriptor_table.h"
+#include "kernel-loader/gate_data.h"
+#include "kernel-loader/text.h"
+
+namespace mana::loader {
+namespace {
+
+constexpr int kStandardStreams = 3;
+constexpr uint64_t kHere = static_cast<uint64_t>(AT_FDCWD);
+// What must not happen again when a file is opened again, and what open does not take.
+constexpr int kNotAgain = O_CREAT | O_EXCL | O_TRUNC | O_ASYNC;
+
+uint64_t as_argument(int number) { return static_cast<uint64_t>(number); }
+
+// "pos:\t123\nflags:\t0100002\n..." (proc_pid_fdinfo(5))
+bool read_fdinfo(int number, Descriptor& into) {
+  char path[64];
+  TextLine(path, sizeof path).add("/proc/self/fdinfo/").decimal(number);
+  const long file = sys::open_read(path);
+  if (sys::failed(file)) return false;
+  char text[256];
+  const long got = sys::read(static_cast<int>(file), text, sizeof text - 1);
+  sys::close(static_cast<int>(file));
+  if (got <= 0) return false;
+  text[got] = 0;
+  for (const char* at = text; *at != 0;) {
+    if (starts_with(at, "pos:\t")) into.offset = static_cast<int64_t>(read_number(at += 5, 10));
+    else if (starts_with(at, "flags:\t")) into.flags = static_cast<int32_t>(read_number(at += 7, 8));
+    while (*at != 0 && *at++ != '\n') {
+    }
+  }
+  into.close_on_exec = (into.flags & O_CLOEXEC) != 0 ? 1 : 0;
+  into.flags &= ~(O_CLOEXEC | kNotAgain);
+  return true;
+}
+
+DescriptorKind kind_of(uint32_t mode) {
+  if (S_ISREG(mode)) return DescriptorKind::file;
+  if (S_ISDIR(mode)) return DescriptorKind::directory;
+  if (S_ISCHR(mode)) return DescriptorKind::device;
+  return DescriptorKind::other;
+}
+
+int lowest_that_shares(int number) {
+  const DescriptorTable& table = descriptor_table();
+  for (int lower = 0; lower < number; lower++) {
+    if (table.description(lower) == table.description(number) && is_application_descriptor(lower)) return lower;
+  }
+  return number;
+}
+
+Outcome describe(int number, Descriptor& into) {
+  const DescriptorTable& table = descriptor_table();
+  into.number = number;
+  into.offset = 0;
+  into.flags = 0;
+  into.unlinked = 0;
+  into.standard_number = -1;
+  char link[64];
+  TextLine(link, sizeof link).add("/proc/self/fd/").decimal(number);
+  const long length = sys::raw(__NR_readlink, sys::bits(link), sys::bits(into.path), sizeof into.path - 1);
+  if (sys::failed(length)) return Error{"read", sys::error_of(length)}.at(link);
+  into.path[length] = 0;
+  if (!read_fdinfo(number, into)) return Error{"read the fdinfo of a descriptor"}.at(link);
+  struct stat status;
+  const long seen = sys::raw(__NR_fstat, as_argument(number), sys::bits(&status));
+  if (sys::failed(seen)) return Error{"fstat", sys::error_of(seen)}.at(link);
+  into.kind = kind_of(status.st_mode);
+  into.same_as = lowest_that_shares(number);
+  for (int stream = 0; stream < kStandardStreams; stream++) {
+    if (!table.is_inherited(number, stream)) continue;
+    into.kind = DescriptorKind::standard;
+    into.standard_number = stream;
+  }
+  if (into.kind == DescriptorKind::other || into.kind == DescriptorKind::standard) return Done{};
+  struct stat named;
+  const long there = sys::raw(__NR_stat, sys::bits(into.path), sys::bits(&named));
+  const bool same_file = !sys::failed(there) && named.st_ino == status.st_ino && named.st_dev == status.st_dev;
+  into.unlinked = same_file ? 0 : 1;
+  return Done{};
+}
+
+// The new process's own streams during a restore, and what has been restored.
+struct Restore {
+  int streams[kStandardStreams] = {-1, -1, -1};
+  uint64_t done[kMostApplicationDescriptors / 64] = {};
+};
+constinit Restore restore;
+
+Result<int> open_again(const Descriptor& descriptor) {
+  const int flags = (descriptor.flags & ~kNotAgain) | O_CLOEXEC | O_NOCTTY;
+  const long got = sys::raw(__NR_openat, kHere, sys::bits(descriptor.path), as_argument(flags));
+  if (sys::failed(got)) return Error{"open again for the application", sys::error_of(got)}.at(descriptor.path);
+  const int opened = static_cast<int>(got);
+  struct stat status;
+  sys::raw(__NR_fstat, as_argument(opened), sys::bits(&status));
+  if (kind_of(status.st_mode) != descriptor.kind) {
+    sys::close(opened);
+    return Error{"open again for the application: it is another kind of file now"}.at(descriptor.path);
+  }
+  if ((flags & O_PATH) == 0 && descriptor.kind != DescriptorKind::device) {
+    const long moved = sys::raw(__NR_lseek, as_argument(opened), static_cast<uint64_t>(descriptor.offset), SEEK_SET);
+    if (sys::failed(moved)) {
+      sys::close(opened);
+      return Error{"set the offset of", sys::error_of(moved), static_cast<uint64_t>(descriptor.offset)}.at(descriptor.path);
+    }
+  }
+  return opened;
+}
+
+long put_at(int from, const Descriptor& descriptor) {
+  return sys::raw(__NR_dup3, as_argument(from), as_argument(descriptor.number),
+                  descriptor.close_on_exec != 0 ? O_CLOEXEC : 0);
+}
+
+}  // namespace
+
+Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), void* closure) {
+  static Descriptor descriptor;  // only the agent calls this; too large for its smaller stacks
+  for (int number = 0; number < descriptor_table().first_lower(); number++) {
+    if (!is_application_descriptor(number)) continue;
+    if (Outcome described = describe(number, descriptor); !described.ok()) return described;
+    if (!each(descriptor, closure)) break;
+  }
+  return Done{};
+}
+
+const char* cannot_restore(const Descriptor& descriptor) {
+  struct Word {
+    const char* prefix;
+    const char* word;
+  };
+  static constexpr Word kWords[] = {
+      {"socket:", "socket"}, {"pipe:", "pipe"}, {"anon_inode:[eventpoll]", "epoll"},
+      {"anon_inode:[eventfd]", "eventfd"}, {"anon_inode:[timerfd]", "timerfd"},
+      {"anon_inode:[signalfd]", "signalfd"}, {"anon_inode:inotify", "inotify"},
+      {"anon_inode:[perf_event]", "performance counter"}, {"anon_inode:[io_uring]", "io_uring"},
+      {"anon_inode:[pidfd]", "pidfd"}, {"anon_inode:[userfaultfd]", "userfaultfd"},
+  };
+  if (descriptor.kind == DescriptorKind::standard) return nullptr;
+  if (descriptor.kind == DescriptorKind::other) {
+    for (const Word& known : kWords) {
+      if (starts_with(descriptor.path, known.prefix)) return known.word;
+    }
+    return "special file";
+  }
+  return descriptor.unlinked != 0 ? "deleted file" : nullptr;
+}
+
+Outcome begin_descriptor_restore() {
+  if (Outcome held = hold_descriptors(); !held.ok()) return held.error();
+  restore = Restore{};
+  for (int stream = 0; stream < kStandardStreams; stream++) {
+    if (!is_application_descriptor(stream)) continue;
+    const long kept = sys::raw(__NR_fcntl, as_argument(stream), F_DUPFD_CLOEXEC,
+                               as_argument(descriptor_table().first_lower()));
+    if (sys::failed(kept)) return Error{"keep a standard stream", sys::error_of(kept), as_argument(stream)};
+    restore.streams[stream] = static_cast<int>(kept);
+  }
+  return Done{};
+}
+
+Outcome restore_descriptor(const Descriptor& descriptor) {
+  DescriptorTable& table = descriptor_table();
+  const int number = descriptor.number;
+  if (number < 0 || number >= table.first_lower()) {
+    return Error{"the application's descriptor is above the limit of open files", 0, as_argument(number),
+                 as_argument(table.first_lower())}
+        .so("raise it (ulimit -n) to what it was at the launch");
+  }
+  if (const char* why = cannot_restore(descriptor); why != nullptr) {
+    return Error{"the application's descriptor cannot be made again"}.at(descriptor.path).so(why);
+  }
+  long put;
+  if (descriptor.kind == DescriptorKind::standard) {
+    const int stream = descriptor.standard_number;
+    if (stream < 0 || stream >= kStandardStreams) return Error{"unusable description of a descriptor", 0, as_argument(number)};
+    if (restore.streams[stream] < 0) {
+      const long null = sys::raw(__NR_openat, kHere, sys::bits("/dev/null"), O_RDWR | O_CLOEXEC);
+      if (sys::failed(null)) return Error{"open", sys::error_of(null)}.at("/dev/null");
+      restore.streams[stream] = static_cast<int>(null);
+    }
+    put = put_at(restore.streams[stream], descriptor);
+    table.set_inherited(number, stream);
+  } else if (descriptor.same_as >= 0 && descriptor.same_as < number) {
+    put = put_at(descriptor.same_as, descriptor);
+    table.set_used(number, table.description(descriptor.same_as));
+  } else {
+    const Result<int> opened = open_again(descriptor);
+    if (!opened.ok()) return opened.error();
+    put = put_at(opened.value(), descriptor);
+    sys::close(opened.value());
+    table.set_used(number);
+  }
+  if (sys::failed(put)) return Error{"give a descriptor its number", sys::error_of(put), as_argument(number)}.at(descriptor.path);
+  restore.done[number / 64] |= uint64_t{1} << (number % 64);
+  return Done{};
+}
+
+Outcome end_descriptor_restore() {
+  for (int stream = 0; stream < kStandardStreams; stream++) {
+    if (restore.streams[stream] >= 0) sys::close(restore.streams[stream]);
+    if ((restore.done[0] >> stream & 1) == 0 && is_application_descriptor(stream)) descriptor_table().release(stream);
+  }
+  return Done{};
+}
+
+}  // namespace mana::loader

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the gate's files share: the frame of a caught call, the live state, and the emulations by name.  Private to
+// kernel-loader.  Everything here runs in the SIGSYS handler: upper %fs, signals blocked, possibly on a small
+// alternate stack (keep frames under 2 KiB).
+#pragma once
+
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstdint>
+
+#include "kernel-loader/fork_local.h"
+#include "kernel-loader/gate.h"
+#include "kernel-loader/sys.h"
+#include "kernel-loader/vdso.h"
+
+namespace mana::loader {
+
+GateState& live_state();
+const GateHooks& gate_hooks();
+
+inline constexpr int kSigSys = 31;
+// Never blocked and never installed for the application: SIGSYS and the checkpoint signal.
+inline constexpr uint64_t kOurSignals =
+    (uint64_t{1} << (kSigSys - 1)) | (uint64_t{1} << (kCheckpointSignal - 1));
+
+// The registers of the thread that made the call.
+class CaughtCall {
+ public:
+  CaughtCall(long number, ucontext_t* context, BlockingCall* spare)
+      : number_(number), context_(context), spare_(spare) {}
+
+  long number() const { return number_; }
+  uint64_t argument(int i) const {
+    static constexpr int kRegister[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+    return reg(kRegister[i]);
+  }
+  uint64_t reg(int which) const { return static_cast<uint64_t>(context_->uc_mcontext.gregs[which]); }
+  void set_reg(int which, uint64_t value) { context_->uc_mcontext.gregs[which] = static_cast<greg_t>(value); }
+  uint64_t stack_pointer() const { return reg(REG_RSP); }
+  // The mask that the thread gets back when the handler returns.
+  uint64_t mask() const { return *reinterpret_cast<const uint64_t*>(&context_->uc_sigmask); }
+  void set_mask(uint64_t mask) { *reinterpret_cast<uint64_t*>(&context_->uc_sigmask) = mask; }
+  ucontext_t* context() const { return context_; }
+
+  // The call as it is, here and now.
+  long pass() const { return sys::raw(number_, argument(0), argument(1), argument(2), argument(3), argument(4), argument(5)); }
+
+  // Has the thread make the call in the upper half, as if it had never been caught, when the handler returns.  With
+  // `finish` a result that is not an error comes back to the gate before the application sees it.
+  BlockingCall& block(bool finish);
+  void set_argument(int i, uint64_t value) {
+    static constexpr int kRegister[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+    set_reg(kRegister[i], value);
+  }
+  bool redirected() const { return redirected_; }
+  void set_redirected() { redirected_ = true; }
+
+ private:
+  long number_;
+  ucontext_t* context_;
+  BlockingCall* spare_;
+  bool redirected_ = false;  // registers are set for something else than returning a result
+};
+
+// --- memory (gate_memory.cc)
+long do_mmap(CaughtCall& call);
+long do_munmap(CaughtCall& call);
+long do_mremap(CaughtCall& call);
+long do_brk(CaughtCall& call);
+long do_shmat(CaughtCall& call);
+
+// --- signals (gate_signals.cc)
+long do_rt_sigaction(CaughtCall& call);
+long do_rt_sigprocmask(CaughtCall& call);
+// ppoll, epoll_pwait, rt_sigsuspend, rt_sigtimedwait
+long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument);
+long do_pselect6(CaughtCall& call);
+long do_signalfd(CaughtCall& call);
+Outcome install_handlers();
+void handle_own_sigsys(siginfo_t* info, ucontext_t* context);  // a SIGSYS that is not the filter's
+
+// --- descriptors (gate_descriptors.cc)
+long adopt_descriptor(long result);  // a new descriptor gets the application's lowest free number
+long do_close(CaughtCall& call);
+long do_close_range(CaughtCall& call);
+long do_dup(CaughtCall& call);
+long do_dup_onto(CaughtCall& call);  // dup2, dup3
+long do_fcntl(CaughtCall& call);     // F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL
+long do_make_pair(CaughtCall& call, int pointer_argument);  // pipe, pipe2, socketpair
+bool is_application_descriptor(int number);
+
+// --- files and processes (gate_files.cc)
+long do_open(CaughtCall& call, int path_argument);
+long do_readlink(CaughtCall& call, int path_argument);
+long do_execve(CaughtCall& call, int path_argument);
+
+// --- the rest (gate.cc)
+void finish_blocking_call(CaughtCall& call);
+
+// --- the filter (gate_filter.cc)
+Outcome install_filter(uint64_t vdso);
+
+// Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the handler).
+bool readable_word(uint64_t address);
+
+}  // namespace mana::loader

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Calls of the upper half that name files: the MPI library it asks for is our front end, and its program is not the lower
+// half's.
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "kernel-loader/gate_data.h"
+#include "kernel-loader/text.h"
+
+namespace mana::loader {
+namespace {
+
+constexpr auto kHere = static_cast<uint64_t>(AT_FDCWD);
+
+// `libmpi.so.40` and `libmpi.so.40.30.4`, not `libmpi.so.400`.
+bool is_library(const char* name, const char* library) {
+  if (!starts_with(name, library)) return false;
+  const char* rest = name + text_length(library);
+  return *rest == 0 || *rest == '.';
+}
+
+const char* front_end_for(const char* path) {
+  const char* name = last_part(path);
+  if (!starts_with(name, "libmpi")) return nullptr;
+  if (is_library(name, "libmpi.so.40")) return gate_hooks().front_end_openmpi;
+  if (is_library(name, "libmpich.so.12") || is_library(name, "libmpi.so.12")) return gate_hooks().front_end_mpich;
+  return nullptr;
+}
+
+// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
+bool names_own_program(const char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  path += 6;
+  if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
+  if (*path < '1' || *path > '9') return false;
+  const uint64_t process = read_number(path, 10);
+  return same_text(path, "/exe") && process == static_cast<uint64_t>(sys::getpid());
+}
+
+// How the call opens.  openat2's structure may only be read when the kernel could.
+bool open_flags(const CaughtCall& call, uint64_t& flags) {
+  switch (call.number()) {
+    case __NR_open: flags = call.argument(1); return true;
+    case __NR_openat: flags = call.argument(2); return true;
+    case __NR_creat: flags = O_CREAT | O_WRONLY | O_TRUNC; return true;
+    default: break;
+  }
+  if (!readable_word(call.argument(2))) return false;
+  flags = sys::pointer<const open_how>(call.argument(2))->flags;
+  return true;
+}
+
+bool may_block(const struct stat& status, uint64_t flags) {
+  return (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) && (flags & (O_PATH | O_NONBLOCK | O_DIRECTORY)) == 0;
+}
+
+}  // namespace
+
+long do_open(CaughtCall& call, int path_argument) {
+  const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
+  const uint64_t path = call.argument(path_argument);
+  struct stat status;
+  // Looks first: a wrong pointer is found out by the kernel, and opening a FIFO or a terminal may wait.
+  const long seen = sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), 0);
+  uint64_t flags = 0;
+  if (seen == -EFAULT || seen == -ENAMETOOLONG || !open_flags(call, flags)) return adopt_descriptor(call.pass());
+
+  const char* text = sys::pointer<const char>(path);
+  const char* instead = nullptr;
+  if ((flags & O_ACCMODE) == O_RDONLY && (flags & O_CREAT) == 0) {
+    instead = front_end_for(text);
+    if (instead == nullptr && names_own_program(text)) instead = live_state().program;
+  }
+  if (instead != nullptr) return adopt_descriptor(sys::raw(__NR_openat, kHere, sys::bits(instead), flags & ~uint64_t{O_NOFOLLOW}));
+  if (!sys::failed(seen) && may_block(status, flags)) {
+    call.block(true);
+    return 0;
+  }
+  return adopt_descriptor(call.pass());
+}
+
+long do_readlink(CaughtCall& call, int path_argument) {
+  const long got = call.pass();
+  if (sys::failed(got) || !names_own_program(sys::pointer<const char>(call.argument(path_argument)))) return got;
+  // The kernel has written `got` bytes there; what comes beyond must be checked by it as well.
+  const uint64_t buffer = call.argument(path_argument + 1);
+  const auto size = static_cast<int64_t>(call.argument(path_argument + 2));
+  const auto length = static_cast<int64_t>(text_length(live_state().program));
+  const int64_t copied = length < size ? length : size;
+  const long pid = sys::getpid();
+  struct Vector {
+    uint64_t base, size;
+  };
+  const Vector from{sys::bits(live_state().program), static_cast<uint64_t>(copied)};
+  const Vector to{buffer, static_cast<uint64_t>(copied)};
+  const long written = sys::raw(__NR_process_vm_writev, static_cast<uint64_t>(pid), sys::bits(&from), 1, sys::bits(&to), 1, 0);
+  if (written == copied) return copied;
+  if (written == -EFAULT || written >= 0) return -EFAULT;
+  __builtin_memcpy(sys::pointer<char>(buffer), live_state().program, static_cast<size_t>(copied));  // call not allowed here
+  return copied;
+}
+
+// Only for the one name that means another file to the application than to the kernel.
+long do_execve(CaughtCall& call, int path_argument) {
+  struct stat status;
+  const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
+  const uint64_t path = call.argument(path_argument);
+  const long seen = sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), AT_EMPTY_PATH);
+  if (seen != -EFAULT && seen != -ENAMETOOLONG && names_own_program(sys::pointer<const char>(path))) {
+    call.set_argument(path_argument, sys::bits(live_state().program));
+  }
+  // The new program inherits the mask that is in force at the call.
+  uint64_t blocked;
+  const uint64_t mask = call.mask();
+  sys::rt_sigprocmask(2 /* SIG_SETMASK */, &mask, &blocked);
+  const long got = call.pass();
+  sys::rt_sigprocmask(2, &blocked, nullptr);
+  call.set_argument(path_argument, path);
+  return got;
+}
+
+}  // namespace mana::loader

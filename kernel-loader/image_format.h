@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The image of one rank: an ELF core file.  What gdb and readelf want is where they look for it; what a restart needs is in
+// notes named "MANA".  All structures are fixed-width and only ever grow at the end or by new note types; kImageVersion
+// changes when an older reader would misread.
+//
+//   ELF header | program headers | PT_NOTE: standard notes, then ours | page-aligned data of the PT_LOADs
+//
+// Regions lie in the file in order of address.  A stretch of memory that was never touched is a PT_LOAD with p_filesz 0; short
+// ones, and pages of zeroes, are holes of the file.  Every byte of the file is covered by a checksum: the first bytes up to the end
+// of the notes by ImageHeader::notes_checksum, everything behind by the table of blocks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mana::image {
+
+inline constexpr uint32_t kImageVersion = 1;
+inline constexpr uint64_t kImageMagic = 0x4547414d49414e4d;  // "MNAIMAGE"
+inline constexpr char kNoteName[] = "MANA";
+inline constexpr uint64_t kBlockBytes = 4 << 20;
+
+enum class NoteType : uint32_t {
+  header = 1,   // ImageHeader
+  segments,     // SegmentRecord[]
+  blocks,       // BlockRecord[]
+  threads,      // ThreadState[], main thread first
+  gate,         // loader::GateState
+  descriptors,  // loader::Descriptor[]
+  strings,      // zero-terminated; offsets point here
+  process,      // ProcessState
+};
+
+// Instruction sets that code in the image may have chosen at its start, by CPUID: leaf 1, leaf 7, extended leaf 1, XCR0.
+struct CpuFeatures {
+  uint32_t leaf1_ecx, leaf1_edx, leaf7_ebx, leaf7_ecx, leaf7_edx, extended_ecx;
+  uint64_t xcr0;
+  uint32_t xsave_bytes;  // size of the area for XCR0: signal frames and lazy binding in the image assume it
+  uint32_t reserved;
+};
+
+struct ImageHeader {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t header_bytes;
+  uint64_t notes_checksum;  // XXH3-64 of the file up to the end of the notes, with this word 0
+  uint64_t file_bytes;
+  uint64_t job;             // the same at all ranks of one generation
+  uint64_t generation;
+  int32_t rank, size;       // in the job; 0 of 1 without MPI
+  int32_t process;          // pid at the checkpoint
+  uint32_t argument_count;
+  // Offsets into the strings note.
+  uint32_t program, arguments, front_end, front_end_path, mpi, mpi_version, kernel, host;
+  CpuFeatures cpu;
+  uint64_t upper_interface; // address of the UpperInterface, 0: no MPI
+  uint32_t interface_version;
+  uint32_t mpi_initialized, mpi_finalized;
+  int32_t thread_level;     // neutral ABI value
+  int64_t realtime_ns, monotonic_ns;
+  uint64_t reserved[8];
+};
+
+// Kernel state of the whole process that is neither memory nor descriptors.
+struct ProcessState {
+  uint32_t working_directory;  // into the strings
+  uint32_t file_mode_mask;     // umask
+  struct Timer {
+    int64_t interval_us, value_us;
+  } timers[3];                 // setitimer: ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF
+  uint64_t reserved[8];
+};
+
+enum class SegmentKind : uint32_t {
+  anonymous = 1,
+  file,           // private mapping of a file: saved in full, the file is not needed
+  shared_file,    // MAP_SHARED: the file is mapped again, and gets these bytes if it was writable
+  shared_memory,  // MAP_SHARED without a file that can be opened again: private from now on
+};
+// One stretch of memory.  Stretches of one region touch each other and have the same `region`.
+struct SegmentRecord {
+  uint64_t begin, bytes;
+  uint64_t file_offset;
+  uint64_t stored_bytes;  // 0: zeroes (never touched); else == bytes
+  uint32_t protection;    // PROT_*
+  SegmentKind kind;
+  uint32_t path;          // into the strings: file, "[heap]", "[stack]" or ""
+  uint32_t region;        // number of the region in the order of addresses
+  uint64_t mapped_offset; // of the file that was mapped
+};
+
+struct BlockRecord {
+  uint64_t file_offset, bytes;
+  uint64_t checksum;      // XXH3-64; holes count as zeroes
+};
+
+// What rt_sigreturn does not bring back.
+struct ThreadState {
+  int32_t tid;
+  uint32_t is_main;
+  uint64_t fs, gs;
+  uint64_t context;       // address of the ucontext in the frame of the checkpoint signal
+  uint64_t robust_list, robust_bytes;
+  uint64_t tid_address;
+  uint64_t record;        // address of the ThreadRecord, 0: has never called MPI
+  char name[16];
+  uint64_t reserved[4];
+};
+
+static_assert(sizeof(CpuFeatures) == 40);
+static_assert(sizeof(SegmentRecord) == 56);
+static_assert(sizeof(BlockRecord) == 24);
+static_assert(sizeof(ThreadState) == 112);
+static_assert(offsetof(ImageHeader, notes_checksum) == 16);
+static_assert(sizeof(ImageHeader) == 240);
+static_assert(sizeof(ProcessState) == 120);
+
+}  // namespace mana::image

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernel-loader/image_placer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace mana::image {
+namespace {
+
+using loader::Done;
+using loader::Error;
+using loader::Outcome;
+
+// Shorter ones are read: a mapping of its own costs a VMA, keeps the region from being one for mremap, and a page fault per 16 pages.
+constexpr uint64_t kMapFrom = 1 << 20;
+
+Error failure(const char* what, const SegmentRecord& segment, const std::string& name) {
+  const Error error{what, errno, segment.begin, segment.bytes};
+  return name.empty() ? error : error.at(name.c_str());
+}
+
+char* memory(const SegmentRecord& segment) { return reinterpret_cast<char*>(segment.begin); }
+
+Outcome read_segment(int descriptor, const SegmentRecord& segment, char* to, const std::string& name) {
+  uint64_t done = 0;
+  while (done < segment.bytes) {
+    const ssize_t got = pread(descriptor, to + done, segment.bytes - done, static_cast<off_t>(segment.file_offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return failure("read memory from the image", segment, name);
+    done += static_cast<uint64_t>(got);
+  }
+  return Done{};
+}
+
+// The stretches [first, last) of one private region: anonymous memory, covered by the file where that pays.
+Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file) {
+  const auto& segments = image.segments();
+  SegmentRecord whole = segments[first];
+  whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
+  const std::string name = image.text(whole.path);
+  const int protection = static_cast<int>(whole.protection);
+  bool reads = false;
+  for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
+  const int writable = reads ? protection | PROT_READ | PROT_WRITE : protection;
+  // MAP_NORESERVE: what was reserved and never touched may be more than this machine has.
+  if (mmap(memory(whole), whole.bytes, writable, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) !=
+      memory(whole)) {
+    return failure("place memory", whole, name);
+  }
+  bool must_protect = false;
+  for (std::size_t i = first; i < last; ++i) {
+    const SegmentRecord& segment = segments[i];
+    if (segment.stored_bytes == 0) {
+      must_protect |= writable != protection;
+    } else if (map_file && segment.bytes >= kMapFrom) {
+      if (mmap(memory(segment), segment.bytes, protection, MAP_PRIVATE | MAP_FIXED, image.descriptor(),
+               static_cast<off_t>(segment.file_offset)) == MAP_FAILED) {
+        return failure("map memory from the image", segment, name);
+      }
+    } else {
+      must_protect |= writable != protection;
+      if (Outcome read = read_segment(image.descriptor(), segment, memory(segment), name); !read.ok()) return read;
+    }
+  }
+  if (must_protect && mprotect(memory(whole), whole.bytes, protection) != 0) return failure("protect memory", whole, name);
+  return Done{};
+}
+
+// The file is mapped again where it can be.  A writable mapping gets the bytes that the application saw; of a read-only one the
+// file is the truth.
+Outcome place_shared_file(const ImageFile& image, const SegmentRecord& segment) {
+  const std::string path = image.text(segment.path);
+  const bool writable = (segment.protection & PROT_WRITE) != 0;
+  const int file = open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+  if (file < 0) return failure("open a file that the application had mapped", segment, path);
+  void* at = mmap(memory(segment), segment.bytes, static_cast<int>(segment.protection), MAP_SHARED | MAP_FIXED_NOREPLACE, file,
+                  static_cast<off_t>(segment.mapped_offset));
+  struct stat status {};
+  const bool known = fstat(file, &status) == 0;
+  close(file);
+  if (at != memory(segment)) return failure("map a file that the application had mapped", segment, path);
+  if (!writable || segment.stored_bytes == 0 || !known) return Done{};
+  SegmentRecord inside = segment;  // behind the end of the file there is no memory to write to
+  const uint64_t file_bytes = static_cast<uint64_t>(status.st_size);
+  inside.bytes = file_bytes <= segment.mapped_offset ? 0 : std::min(segment.bytes, file_bytes - segment.mapped_offset);
+  return read_segment(image.descriptor(), inside, memory(segment), path);
+}
+
+}  // namespace
+
+Outcome place_image(const ImageFile& image, bool map_file) {
+  const auto& segments = image.segments();
+  for (std::size_t first = 0; first < segments.size();) {
+    std::size_t last = first + 1;
+    while (last < segments.size() && segments[last].region == segments[first].region) ++last;
+    if (segments[first].kind == SegmentKind::shared_file) {
+      for (std::size_t i = first; i < last; ++i) {
+        if (Outcome placed = place_shared_file(image, segments[i]); !placed.ok()) return placed;
+      }
+    } else if (Outcome placed = place_private(image, first, last, map_file); !placed.ok()) {
+      return placed;
+    }
+    first = last;
+  }
+  return Done{};
+}
+
+bool mapping_is_safe(int descriptor) {
+  struct statfs status {};
+  if (fstatfs(descriptor, &status) != 0) return false;
+  constexpr long kLustre = 0x0bd00bd0, kGpfs = 0x47504653, kBeeGfs = 0x19830326, kCifs = 0xff534d42, kSmb2 = 0xfe534d42,
+                 kCeph = 0x00c36400, kAfs = 0x5346414f, k9p = 0x01021997;
+  const auto type = static_cast<unsigned long>(status.f_type) & 0xffffffffUL;
+  for (const long remote : {long{NFS_SUPER_MAGIC}, long{FUSE_SUPER_MAGIC}, kLustre, kGpfs, kBeeGfs, kCifs, kSmb2, kCeph, kAfs, k9p}) {
+    if (type == static_cast<unsigned long>(remote)) return false;
+  }
+  return true;
+}
+
+}  // namespace mana::image

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Puts the memory of an image back at its addresses.  The image has been verified; nothing is there yet (every range is
+// taken with MAP_FIXED_NOREPLACE first).
+#pragma once
+
+#include "kernel-loader/image_reader.h"
+#include "kernel-loader/result.h"
+
+namespace mana::image {
+
+// `map_file`: large stretches become private mappings of the image file and are read when they are first touched; otherwise
+// everything is read now, for file systems where a file may change or vanish under a mapping.
+loader::Outcome place_image(const ImageFile& image, bool map_file);
+
+// True where a mapping of a file on this file system can be relied on (not NFS, FUSE, Lustre, ...).
+bool mapping_is_safe(int descriptor);
+
+}  // namespace mana::image

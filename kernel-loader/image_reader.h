@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Reads and verifies an image: the restart, `mana inspect` and `mana verify`.  Ordinary code.  Nothing of an image is
+// believed before open() has checked the notes, and nothing of its data before verify().
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel-loader/image_format.h"
+
+namespace mana::image {
+
+// What is wrong and what to do, in one line without file name; empty: nothing is.
+using Complaint = std::string;
+
+class ImageFile {
+ public:
+  // Opens `path`, refuses one that another user owns or may write to, reads and checks everything up to the end of the
+  // notes.  nullptr: see `complaint`.
+  static std::unique_ptr<ImageFile> open(const std::string& path, Complaint* complaint);
+  ~ImageFile();
+  ImageFile(const ImageFile&) = delete;
+  ImageFile& operator=(const ImageFile&) = delete;
+
+  // Reads the whole file and compares every block.  `threads`: how many to read with.
+  Complaint verify(int threads) const;
+
+  int descriptor() const { return descriptor_; }
+  const ImageHeader& header() const { return *header_; }
+  const std::vector<SegmentRecord>& segments() const { return segments_; }
+  const std::vector<BlockRecord>& blocks() const { return blocks_; }
+  const std::vector<ThreadState>& threads() const { return threads_; }
+  const ProcessState& process() const { return process_; }
+  std::string_view gate_state() const { return gate_; }
+  std::string_view descriptors() const { return descriptors_; }
+  std::string text(uint32_t offset) const;  // of the strings note
+  std::vector<std::string> arguments() const;
+
+ private:
+  ImageFile() = default;
+  Complaint read_notes();
+  Complaint take_notes(uint64_t begin, uint64_t end);
+  Complaint take_note(uint32_t type, std::string_view data);
+  Complaint check_tables() const;
+
+  int descriptor_ = -1;
+  uint64_t length_ = 0;
+  std::string front_;  // the file up to the end of the notes
+  const ImageHeader* header_ = nullptr;
+  std::vector<SegmentRecord> segments_;
+  std::vector<BlockRecord> blocks_;
+  std::vector<ThreadState> threads_;
+  ProcessState process_{};
+  std::string_view gate_, descriptors_, strings_;
+};
+
+}  // namespace mana::image

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/image_plan.h"
+
+#include <elf.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "kernel-loader/gate.h"
+#include "kernel-loader/image_cpu.h"
+#include "kernel-loader/layout.h"
+#include "lower/core_notes.h"
+#include "lower/memory_map.h"
+#include "lower/stop.h"
+
+namespace mana::lower {
+namespace {
+
+using image::BlockRecord;
+using image::ImageHeader;
+using image::NoteType;
+using image::SegmentKind;
+using image::SegmentRecord;
+using loader::page_up;
+
+// Untouched stretches of this length become segments of their own; more, and fewer of them, when there are very many (a process
+// may have 65,530 mappings, and each segment may become one).
+constexpr uint64_t kSmallestHole = 64 << 10;
+constexpr std::size_t kManySegments = 16 << 10;
+
+// The strings note: every string once.
+class Strings {
+ public:
+  Strings() : bytes_(1, '\0') {}
+  uint32_t add(const std::string& text) {
+    if (text.empty()) return 0;
+    const auto known = known_.find(text);
+    if (known != known_.end()) return known->second;
+    return known_[text] = append(text);
+  }
+  uint32_t append(const std::string& text) {
+    const auto at = static_cast<uint32_t>(bytes_.size());
+    bytes_ += text;
+    bytes_ += '\0';
+    return at;
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::string bytes_;
+  std::map<std::string, uint32_t> known_;
+};
+
+SegmentRecord segment(const UpperRegion& region, uint32_t number, uint64_t begin, uint64_t end, bool stored, Strings& strings) {
+  SegmentRecord record{};
+  record.begin = begin;
+  record.bytes = end - begin;
+  record.stored_bytes = stored ? record.bytes : 0;
+  record.protection = region.protection;
+  record.kind = region.kind;
+  record.path = strings.add(region.name);
+  record.region = number;
+  record.mapped_offset = region.offset + (begin - region.begin);
+  return record;
+}
+
+void add_region(const UpperRegion& region, uint32_t number, uint64_t smallest_hole, Strings& strings,
+                std::vector<SegmentRecord>& segments) {
+  if (region.kind != SegmentKind::anonymous) {
+    const bool file_is_the_truth = region.kind == SegmentKind::shared_file && (region.protection & PROT_WRITE) == 0;
+    segments.push_back(segment(region, number, region.begin, region.end, !file_is_the_truth, strings));
+    return;
+  }
+  uint64_t at = region.begin;
+  for (const TouchedRange& range : touched_ranges(region, smallest_hole)) {
+    const uint64_t begin = range.begin - at < smallest_hole ? at : range.begin;
+    if (begin > at) segments.push_back(segment(region, number, at, begin, false, strings));
+    segments.push_back(segment(region, number, begin, range.end, true, strings));
+    at = range.end;
+  }
+  if (at < region.end) segments.push_back(segment(region, number, at, region.end, false, strings));
+}
+
+std::vector<SegmentRecord> make_segments(const std::vector<UpperRegion>& regions, Strings& strings) {
+  std::vector<SegmentRecord> segments;
+  for (uint64_t smallest_hole = kSmallestHole;; smallest_hole *= 4) {
+    segments.clear();
+    uint32_t number = 0;
+    for (const UpperRegion& region : regions) add_region(region, number++, smallest_hole, strings, segments);
+    if (segments.size() <= regions.size() + kManySegments) return segments;
+  }
+}
+
+std::vector<BlockRecord> make_blocks(const std::vector<SegmentRecord>& segments) {
+  std::vector<BlockRecord> blocks;
+  for (const SegmentRecord& segment : segments) {
+    for (uint64_t at = 0; at < segment.stored_bytes; at += image::kBlockBytes) {
+      blocks.push_back({segment.file_offset + at, std::min(image::kBlockBytes, segment.stored_bytes - at), 0});
+    }
+  }
+  return blocks;
+}
+
+std::string descriptor_table(std::string* error) {
+  struct Collected {
+    std::string bytes;
+    std::string* error;
+  } collected{{}, error};
+  const auto each = [](const loader::Descriptor& descriptor, void* closure) {
+    auto* into = static_cast<Collected*>(closure);
+    if (const char* kind = loader::cannot_restore(descriptor)) {
+      *into->error = "the application has descriptor " + std::to_string(descriptor.number) + " open, which cannot be saved: " +
+                     kind + " (" + descriptor.path + ")";
+    }
+    into->bytes.append(reinterpret_cast<const char*>(&descriptor), sizeof descriptor);
+    return true;
+  };
+  const auto described = loader::describe_descriptors(each, &collected);
+  if (!described.ok()) *error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
+  return collected.bytes;
+}
+
+std::string thread_table() {
+  std::string bytes;
+  for (const ParkSlot* slot : parked_threads()) {
+    image::ThreadState state{};
+    state.tid = slot->tid.load();
+    state.is_main = slot->tid.load() == getpid();
+    state.fs = slot->fs;
+    state.gs = slot->gs;
+    state.context = slot->context;
+    state.robust_list = slot->robust_list;
+    state.robust_bytes = slot->robust_length;
+    state.tid_address = slot->tid_address;
+    state.record = reinterpret_cast<uint64_t>(slot->record);
+    std::memcpy(state.name, slot->name, sizeof state.name);
+    bytes.append(reinterpret_cast<const char*>(&state), sizeof state);
+  }
+  return bytes;
+}
+
+int64_t clock_ns(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+image::ProcessState process_state(Strings& strings) {
+  image::ProcessState state{};
+  char* directory = getcwd(nullptr, 0);
+  if (directory != nullptr) state.working_directory = strings.add(directory);
+  std::free(directory);
+  state.file_mode_mask = umask(0);
+  umask(state.file_mode_mask);
+  for (int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
+    itimerval timer{};
+    getitimer(static_cast<__itimer_which_t>(which), &timer);
+    state.timers[which] = {timer.it_interval.tv_sec * 1'000'000LL + timer.it_interval.tv_usec,
+                           timer.it_value.tv_sec * 1'000'000LL + timer.it_value.tv_usec};
+  }
+  return state;
+}
+
+ImageHeader make_header(const ImageIdentity& identity, const UpperInterface* upper, Strings& strings) {
+  ImageHeader header{};
+  header.magic = image::kImageMagic;
+  header.version = image::kImageVersion;
+  header.header_bytes = sizeof header;
+  header.job = identity.job;
+  header.generation = identity.generation;
+  header.rank = identity.rank;
+  header.size = identity.size;
+  header.process = getpid();
+  utsname system{};
+  uname(&system);
+  header.program = strings.add(identity.program);
+  header.front_end = strings.add(identity.front_end);
+  header.front_end_path = strings.add(identity.front_end_path);
+  header.mpi = strings.add(identity.mpi);
+  header.mpi_version = strings.add(identity.mpi_version);
+  header.kernel = strings.add(std::string(system.sysname) + " " + system.release + " " + system.version);
+  header.host = strings.add(system.nodename);
+  header.argument_count = static_cast<uint32_t>(identity.arguments.size());
+  for (std::size_t i = 0; i < identity.arguments.size(); ++i) {
+    const uint32_t at = strings.append(identity.arguments[i]);  // one behind the other
+    if (i == 0) header.arguments = at;
+  }
+  header.cpu = image::this_cpu();
+  header.realtime_ns = clock_ns(CLOCK_REALTIME);
+  header.monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+  if (upper != nullptr) {
+    header.upper_interface = reinterpret_cast<uint64_t>(upper);
+    header.interface_version = upper->version;
+    header.mpi_initialized = upper->initialized;
+    header.mpi_finalized = upper->finalized;
+    header.thread_level = upper->thread_level;
+  }
+  return header;
+}
+
+uint32_t flags_of(uint32_t protection) {
+  return ((protection & PROT_READ) ? PF_R : 0) | ((protection & PROT_WRITE) ? PF_W : 0) | ((protection & PROT_EXEC) ? PF_X : 0);
+}
+
+// ELF header and program headers.  More than 65,534 of these are counted in section header 0 (gABI, "e_phnum").
+std::string elf_headers(const std::vector<SegmentRecord>& segments, uint64_t notes_at, uint64_t notes_bytes) {
+  const std::size_t count = segments.size() + 1;
+  Elf64_Ehdr elf{};
+  std::memcpy(elf.e_ident, ELFMAG, SELFMAG);
+  elf.e_ident[EI_CLASS] = ELFCLASS64;
+  elf.e_ident[EI_DATA] = ELFDATA2LSB;
+  elf.e_ident[EI_VERSION] = EV_CURRENT;
+  elf.e_type = ET_CORE;
+  elf.e_machine = EM_X86_64;
+  elf.e_version = EV_CURRENT;
+  elf.e_phoff = sizeof elf + sizeof(Elf64_Shdr);
+  elf.e_ehsize = sizeof elf;
+  elf.e_phentsize = sizeof(Elf64_Phdr);
+  elf.e_phnum = count < PN_XNUM ? static_cast<uint16_t>(count) : PN_XNUM;
+  Elf64_Shdr section{};
+  if (count >= PN_XNUM) {
+    elf.e_shoff = sizeof elf;
+    elf.e_shentsize = sizeof section;
+    elf.e_shnum = 1;
+    section.sh_info = static_cast<uint32_t>(count);
+  }
+  std::string bytes(reinterpret_cast<const char*>(&elf), sizeof elf);
+  bytes.append(reinterpret_cast<const char*>(&section), sizeof section);
+  Elf64_Phdr notes{};
+  notes.p_type = PT_NOTE;
+  notes.p_offset = notes_at;
+  notes.p_filesz = notes_bytes;
+  notes.p_align = 4;
+  bytes.append(reinterpret_cast<const char*>(&notes), sizeof notes);
+  for (const SegmentRecord& segment : segments) {
+    Elf64_Phdr load{};
+    load.p_type = PT_LOAD;
+    load.p_flags = flags_of(segment.protection);
+    load.p_offset = segment.file_offset;
+    load.p_vaddr = segment.begin;
+    load.p_filesz = segment.stored_bytes;
+    load.p_memsz = segment.bytes;
+    load.p_align = loader::kPage;
+    bytes.append(reinterpret_cast<const char*>(&load), sizeof load);
+  }
+  return bytes;
+}
+
+void add_standard_notes(CoreNotes& notes, const ImageIdentity& identity, const loader::GateState& gate,
+                        const std::vector<UpperRegion>& regions) {
+  // gdb takes the first thread's registers as the current ones; NT_PRPSINFO may stand anywhere.
+  for (const ParkSlot* slot : parked_threads()) notes.add_thread(*slot);
+  notes.add_process(identity.program, identity.arguments);
+  std::size_t words = 0;
+  while (words + 2 < std::size(gate.auxv) && gate.auxv[words] != 0) words += 2;
+  notes.add("CORE", NT_AUXV, gate.auxv, (words + 2) * sizeof gate.auxv[0]);
+  std::vector<CoreNotes::MappedFile> files;
+  for (const UpperRegion& region : regions) {
+    if (region.name.empty() || region.name[0] != '/') continue;
+    files.push_back({region.begin, region.end, region.offset, region.name});
+  }
+  notes.add_files(files);
+}
+
+}  // namespace
+
+ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
+  ImagePlan plan;
+  Strings strings;
+  const std::vector<UpperRegion> regions = upper_regions(&plan.error);
+  const std::string descriptors = descriptor_table(&plan.error);
+  if (!plan.error.empty()) return plan;
+  plan.segments = make_segments(regions, strings);
+  const std::string threads = thread_table();
+  const ImageHeader header = make_header(identity, upper, strings);
+  static loader::GateState gate;  // large
+  loader::save_gate_state(gate);
+
+  std::size_t block_count = 0;
+  for (const SegmentRecord& segment : plan.segments) {
+    block_count += (segment.stored_bytes + image::kBlockBytes - 1) / image::kBlockBytes;
+  }
+  CoreNotes notes;
+  add_standard_notes(notes, identity, gate, regions);
+  const auto add = [&notes](NoteType type, const void* data, std::size_t bytes) {
+    return notes.add(image::kNoteName, static_cast<uint32_t>(type), data, bytes);
+  };
+  plan.header_at = add(NoteType::header, &header, sizeof header);
+  add(NoteType::threads, threads.data(), threads.size());
+  add(NoteType::gate, &gate, sizeof gate);
+  add(NoteType::descriptors, descriptors.data(), descriptors.size());
+  const image::ProcessState process = process_state(strings);
+  add(NoteType::process, &process, sizeof process);
+  add(NoteType::strings, strings.bytes().data(), strings.bytes().size());
+  const std::size_t segments_at = add(NoteType::segments, plan.segments.data(), plan.segments.size() * sizeof(SegmentRecord));
+  const std::vector<BlockRecord> none(block_count);
+  plan.blocks_at = add(NoteType::blocks, none.data(), none.size() * sizeof(BlockRecord));
+
+  const std::size_t notes_at = elf_headers(plan.segments, 0, 0).size();
+  plan.notes_end = notes_at + notes.bytes().size();
+  uint64_t offset = page_up(plan.notes_end);
+  for (SegmentRecord& segment : plan.segments) {
+    segment.file_offset = offset;
+    offset += segment.stored_bytes;
+  }
+  plan.file_bytes = offset;
+  plan.blocks = make_blocks(plan.segments);
+  std::memcpy(notes.bytes().data() + segments_at, plan.segments.data(), plan.segments.size() * sizeof(SegmentRecord));
+  std::memcpy(notes.bytes().data() + plan.header_at + offsetof(ImageHeader, file_bytes), &plan.file_bytes, sizeof plan.file_bytes);
+  plan.front = elf_headers(plan.segments, notes_at, notes.bytes().size()) + notes.bytes();
+  plan.header_at += notes_at;
+  plan.blocks_at += notes_at;
+  plan.front.resize(page_up(plan.front.size()));
+  return plan;
+}
+
+}  // namespace mana::lower

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/image_writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "lower/image_child.h"
+#include "lower/image_plan.h"
+
+namespace mana::lower {
+namespace {
+
+int64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
+// No signal tells of the child's end, and a plain wait() of the application does not find it: its exit signal is 0.  Not libc's
+// fork(): its handlers take locks that nobody in the child would release.
+pid_t fork_silently() { return static_cast<pid_t>(syscall(SYS_clone, 0UL, nullptr, nullptr, nullptr, 0UL)); }
+
+}  // namespace
+
+std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, UpperInterface* upper, const std::string& path) {
+  std::unique_ptr<ImageWriter> writer(new ImageWriter);
+  const int64_t begin = monotonic_ns();
+  ImagePlan plan = plan_image(identity, upper);
+  writer->result_.error = plan.error;
+  writer->result_.bytes = plan.file_bytes;
+  if (!plan.error.empty()) return writer;
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0) {
+    writer->result_.error = "create " + path + ": " + std::strerror(errno);
+    return writer;
+  }
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    writer->result_.error = std::string("make a pipe: ") + std::strerror(errno);
+    close(file);
+    return writer;
+  }
+  writer->child_ = fork_silently();
+  if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1]);
+  if (writer->child_ < 0) writer->result_.error = std::string("fork the writer: ") + std::strerror(errno);
+  close(file);
+  close(ends[1]);
+  writer->pipe_ = ends[0];
+  writer->forked_at_ns_ = monotonic_ns();
+  writer->result_.fork_ns = writer->forked_at_ns_ - begin;
+  return writer;
+}
+
+ImageWriter::~ImageWriter() {
+  if (child_ > 0) {
+    kill(child_, SIGKILL);
+    while (waitpid(child_, nullptr, __WALL) < 0 && errno == EINTR) {
+    }
+  }
+  if (pipe_ >= 0) close(pipe_);
+}
+
+int ImageWriter::descriptor() const { return child_ > 0 ? pipe_ : -1; }
+
+void ImageWriter::cancel() {
+  if (child_ > 0) kill(child_, SIGKILL);
+  if (result_.error.empty()) result_.error = "cancelled";
+}
+
+ImageResult ImageWriter::finish() {
+  if (child_ <= 0) return result_;
+  ChildReport report{};
+  std::size_t got = 0;
+  while (got < sizeof report) {
+    const ssize_t more = read(pipe_, reinterpret_cast<char*>(&report) + got, sizeof report - got);
+    if (more < 0 && errno == EINTR) continue;
+    if (more <= 0) break;
+    got += static_cast<std::size_t>(more);
+  }
+  int status = 0;
+  while (waitpid(child_, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  child_ = -1;
+  if (got == sizeof report) {
+    report.error[sizeof report.error - 1] = '\0';
+    if (result_.error.empty()) result_.error = report.error;
+    result_.stored_bytes = report.stored_bytes;
+    result_.checksum = report.checksum;
+    result_.write_ns = report.finished_at_ns - forked_at_ns_;
+  } else if (result_.error.empty()) {
+    result_.error = WIFSIGNALED(status) ? "the process that writes the image was ended by signal " + std::to_string(WTERMSIG(status))
+                                        : "the process that writes the image ended without a word";
+  }
+  return result_;
+}
+
+}  // namespace mana::lower

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A lower program: a small MPI program that holds the real MPI library and plays host to the application.
+//
+// Launch: take the application's descriptor numbers, load program and loader into the arena, close the gate, jump.  From
+// then on this file's code runs only when called: by the gate (a front end registers; the application ends) and by the
+// `init` operation (the ranks can talk now: the agent joins the job).
+// Restart: restore.cc.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "kernel-loader/gate.h"
+#include "kernel-loader/loader.h"
+#include "kernel-loader/report.h"
+#include "lower/adapter.h"
+#include "lower/agent.h"
+#include "lower/options.h"
+#include "lower/park.h"
+#include "lower/restore.h"
+#include "lower/rank_process.h"
+#include "lower/stop.h"
+#include "lower/table.h"
+#include "lower/threads.h"
+#include "trampolines/signal_entry.h"
+
+namespace mana::lower {
+namespace {
+
+RankProcess process;
+
+// From the gate, with the upper %fs: only plain stores.
+int64_t on_register(UpperInterface* upper) {
+  fill_functions(upper);
+  set_intent_word(&upper->control.intent);
+  stop_set_upper(upper);
+  process.upper = upper;
+  return 0;
+}
+
+// The lender's thread, for the application's exit_group: the lower half's own exit handlers run, so that the MPI library's
+// shared memory files and sockets are cleaned up as they would be natively.
+void leave_process(int code) {
+  agent_end();
+  std::exit(code);
+}
+
+// The agent's thread, everything of the application parked (checkpoint --stop).
+void leave_job(int code) {
+  finish_mpi();
+  std::exit(code);
+}
+
+void join_job(const core::Init& facts) {
+  loader::assert_gate_handlers();
+  loader::set_report_rank(facts.rank);
+  start_agent(facts.rank, facts.size, facts.library_version, -1);
+}
+
+}  // namespace
+
+RankProcess& rank_process() { return process; }
+
+loader::GateHooks gate_hooks() {
+  loader::GateHooks hooks = {};
+  hooks.on_register = on_register;
+  hooks.on_exit_group = exit_on_lender;
+  hooks.signal_entry = reinterpret_cast<uint64_t>(&mana_signal_entry);
+  hooks.checkpoint_handler = reinterpret_cast<uint64_t>(&mana_park_handler);
+  hooks.front_end_mpich = process.options.front_end_mpich.empty() ? nullptr : process.options.front_end_mpich.c_str();
+  hooks.front_end_openmpi = process.options.front_end_openmpi.empty() ? nullptr : process.options.front_end_openmpi.c_str();
+  return hooks;
+}
+
+void start_agent(int rank, int size, const char* library_version, int64_t restarted_from) {
+  AgentJob job;
+  job.rank = rank;
+  job.size = size;
+  job.allgather = gather_from_all;
+  job.directory = process.options.checkpoint_directory;
+  job.mpi = mpi_name();
+  job.mpi_version = library_version;
+  job.front_end = process.upper != nullptr ? process.upper->front_end : "";
+  job.program = process.program;
+  job.arguments = process.arguments;
+  job.restarted_from = restarted_from;
+  job.upper = process.upper;
+  job.leave = leave_job;
+  agent_start(job);
+}
+
+namespace {
+
+int fail_launch(const loader::Error& error) {
+  loader::report("launch", error);
+  return 1;
+}
+
+int launch() {
+  static loader::Program program;
+  static char path[loader::kPathSize];
+  char** command = process.options.command;
+  if (const auto found = loader::find_program(command[0], std::getenv("PATH"), path); !found.ok()) return fail_launch(found.error());
+  if (const auto looked = loader::inspect_program(path, program); !looked.ok()) return fail_launch(looked.error());
+  process.program = program.is_script ? program.script : program.path;
+  for (char** word = command; *word != nullptr; ++word) process.arguments.emplace_back(*word);
+
+  if (const auto kernel = loader::check_kernel(); !kernel.ok()) return fail_launch(kernel.error());
+  const loader::LaunchPlan plan{command[0], command, environ, process.options.stack_limit};
+  const auto loaded = loader::load_program(plan);
+  if (!loaded.ok()) return fail_launch(loaded.error());
+  on_init(join_job);
+  set_leave(leave_process);
+  start_lending();
+  prepare_stopping();
+  if (!process.options.under_launcher) start_agent(0, 1, "", -1);
+  if (const auto closed = loader::install_gate(gate_hooks()); !closed.ok()) return fail_launch(closed.error());
+  loader::start_program(loaded.value(), {});
+}
+
+}  // namespace
+}  // namespace mana::lower
+
+int main(int argc, char** argv) {
+  using namespace mana;
+  // First of all, while what is open is what the application inherits.
+  const auto held = loader::hold_descriptors();
+  lower::Options& options = lower::rank_process().options;
+  if (!lower::read_options(argc, argv, options)) return 64;
+  loader::set_report_rank(options.rank);
+  if (!held.ok()) {
+    loader::report("launch", held.error());
+    return 1;
+  }
+  return options.restart ? lower::restart() : lower::launch();
+}

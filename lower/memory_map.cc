@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/memory_map.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "kernel-loader/layout.h"
+
+namespace mana::lower {
+namespace {
+
+using image::SegmentKind;
+using loader::kPage;
+
+// linux/fs.h of Linux 6.7; older headers do not have it.
+struct PageRegion {
+  uint64_t start, end, categories;
+};
+struct PagemapScan {
+  uint64_t size, flags, start, end, walk_end, vector, vector_length, most_pages;
+  uint64_t category_inverted, category_mask, category_any_of, return_mask;
+};
+constexpr unsigned long kPagemapScan = _IOWR('f', 16, PagemapScan);
+constexpr uint64_t kPresent = 1 << 3, kSwapped = 1 << 4, kZeroPage = 1 << 5;
+
+bool ends_with(const std::string& text, const char* end) {
+  const std::size_t length = std::strlen(end);
+  return text.size() >= length && text.compare(text.size() - length, length, end) == 0;
+}
+
+SegmentKind kind_of(bool shared, uint64_t inode, const std::string& name) {
+  if (inode == 0) return shared ? SegmentKind::shared_memory : SegmentKind::anonymous;
+  if (!shared) return SegmentKind::file;
+  return ends_with(name, " (deleted)") ? SegmentKind::shared_memory : SegmentKind::shared_file;
+}
+
+bool is_device(const std::string& name) {
+  return name.rfind("/dev/", 0) == 0 && name.rfind("/dev/shm/", 0) != 0 && name.rfind("/dev/zero", 0) != 0;
+}
+
+// One line of /proc/self/maps: "begin-end rwxp offset major:minor inode   name".
+bool parse(const char* line, UpperRegion& region, uint64_t& inode, bool& shared) {
+  char permissions[5] = {};
+  int name_at = 0;
+  if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %" SCNu64 " %n", &region.begin, &region.end, permissions,
+                  &region.offset, &inode, &name_at) != 5) {
+    return false;
+  }
+  region.protection = (permissions[0] == 'r' ? PROT_READ : 0) | (permissions[1] == 'w' ? PROT_WRITE : 0) |
+                      (permissions[2] == 'x' ? PROT_EXEC : 0);
+  shared = permissions[3] == 's';
+  region.name = line + name_at;
+  if (!region.name.empty() && region.name.back() == '\n') region.name.pop_back();
+  return true;
+}
+
+class Touched {
+ public:
+  explicit Touched(uint64_t smallest_gap) : smallest_gap_(smallest_gap) {}
+  void add(uint64_t begin, uint64_t end) {
+    if (!ranges_.empty() && begin - ranges_.back().end < smallest_gap_) {
+      ranges_.back().end = end;
+    } else {
+      ranges_.push_back({begin, end});
+    }
+  }
+  std::vector<TouchedRange> take() { return std::move(ranges_); }
+
+ private:
+  uint64_t smallest_gap_;
+  std::vector<TouchedRange> ranges_;
+};
+
+// False: this kernel has no such call.
+bool scan(int pagemap, const UpperRegion& region, Touched& touched) {
+  PageRegion found[512];
+  PagemapScan request{};
+  request.size = sizeof request;
+  request.start = region.begin;
+  request.end = region.end;
+  request.vector = reinterpret_cast<uint64_t>(found);
+  request.vector_length = 512;
+  request.category_inverted = kZeroPage;
+  request.category_mask = kZeroPage;
+  request.category_any_of = kPresent | kSwapped;
+  while (request.start < request.end) {
+    const int count = ioctl(pagemap, kPagemapScan, &request);
+    if (count < 0) return false;
+    for (int i = 0; i < count; ++i) touched.add(found[i].start, found[i].end);
+    request.start = request.walk_end;
+  }
+  return true;
+}
+
+// Eight bytes a page: bit 63 present, bit 62 swapped.  The shared zero page cannot be told from memory: a little is saved for
+// nothing.
+bool read_pagemap(int pagemap, const UpperRegion& region, Touched& touched) {
+  constexpr std::size_t kEntries = 8192;
+  const auto entries = std::make_unique<uint64_t[]>(kEntries);
+  for (uint64_t at = region.begin; at < region.end;) {
+    const uint64_t wanted = std::min<uint64_t>(kEntries, (region.end - at) / kPage);
+    const ssize_t got = pread(pagemap, entries.get(), wanted * 8, static_cast<off_t>(at / kPage * 8));
+    if (got <= 0) return false;
+    for (ssize_t i = 0; i < got / 8; ++i, at += kPage) {
+      if ((entries[static_cast<std::size_t>(i)] >> 62) != 0) touched.add(at, at + kPage);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+std::vector<UpperRegion> upper_regions(std::string* error) {
+  std::vector<UpperRegion> regions;
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), std::fclose);
+  if (maps == nullptr) {
+    *error = std::string("read /proc/self/maps: ") + std::strerror(errno);
+    return regions;
+  }
+  char* line = nullptr;
+  std::size_t room = 0;
+  while (getline(&line, &room, maps.get()) > 0) {
+    UpperRegion region;
+    uint64_t inode = 0;
+    bool shared = false;
+    if (!parse(line, region, inode, shared) || region.begin >= loader::kLine) continue;
+    region.kind = kind_of(shared, inode, region.name);
+    if (is_device(region.name)) *error = "the application has mapped the device " + region.name + ", which cannot be saved";
+    regions.push_back(std::move(region));
+  }
+  std::free(line);
+  return regions;
+}
+
+std::vector<TouchedRange> touched_ranges(const UpperRegion& region, uint64_t smallest_gap) {
+  const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  Touched by_scan(smallest_gap), by_reading(smallest_gap);
+  bool scanned = false, read = false;
+  if (pagemap >= 0) {
+    scanned = scan(pagemap, region, by_scan);
+    if (!scanned) read = read_pagemap(pagemap, region, by_reading);
+    close(pagemap);
+  }
+  if (scanned) return by_scan.take();
+  if (read) return by_reading.take();
+  return {{region.begin, region.end}};  // saved in full
+}
+
+}  // namespace mana::lower

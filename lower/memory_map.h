@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What there is below the line, and which of it has ever been touched.  Ordinary code, on the agent's thread, while the
+// application is parked.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernel-loader/image_format.h"
+
+namespace mana::lower {
+
+struct UpperRegion {
+  uint64_t begin = 0, end = 0;
+  uint32_t protection = 0;
+  image::SegmentKind kind = image::SegmentKind::anonymous;
+  uint64_t offset = 0;  // in the mapped file
+  std::string name;     // path, "[heap]", "[stack]" or empty
+};
+
+struct TouchedRange {
+  uint64_t begin = 0, end = 0;
+};
+
+// All regions below the line, in order.  `error`: a region that cannot be saved; empty: none.
+std::vector<UpperRegion> upper_regions(std::string* error);
+
+// The stretches of an anonymous region that have memory behind them, each grown to swallow gaps shorter than `smallest_gap`.
+std::vector<TouchedRange> touched_ranges(const UpperRegion& region, uint64_t smallest_gap);
+
+}  // namespace mana::lower

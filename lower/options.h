@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The command line of a lower program, as mana_launch and mana_restart write it (cli/launcher.cc).  Not for users.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mana::lower {
+
+struct Options {
+  bool restart = false;
+  int rank = 0, ranks = 1;              // as the launcher's environment said
+  bool under_launcher = false;
+  std::string checkpoint_directory;     // absolute
+  std::string generation_directory;     // restart: absolute
+  std::string front_end_mpich, front_end_openmpi;  // empty: not built
+  uint64_t stack_limit = 0;             // soft RLIMIT_STACK for the application; loader::kUnlimited
+  char** command = nullptr;             // launch: PROGRAM ARGS..., null-terminated
+};
+
+// False (one line on stderr): this program was started by hand.
+bool read_options(int argc, char** argv, Options& options);
+
+}  // namespace mana::lower

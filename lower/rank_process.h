@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What this process knows of itself as one rank of a job; shared by the launch (main.cc) and the restart (restore.cc).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernel-loader/gate.h"
+#include "lower/options.h"
+#include "upper/interface.h"
+
+namespace mana::lower {
+
+struct RankProcess {
+  Options options;
+  UpperInterface* upper = nullptr;  // set when a front end registers, or by the restart
+  std::string program;              // absolute path of the application
+  std::vector<std::string> arguments;
+};
+RankProcess& rank_process();
+
+// For install_gate(), the same at launch and at restart.
+loader::GateHooks gate_hooks();
+
+// Lets the agent join the job (agent.h): once the ranks can talk, or for a job of one rank.
+void start_agent(int rank, int size, const char* library_version, int64_t restarted_from);
+
+}  // namespace mana::lower

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/restore.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "kernel-loader/gate.h"
+#include "kernel-loader/image_cpu.h"
+#include "kernel-loader/image_placer.h"
+#include "kernel-loader/image_reader.h"
+#include "kernel-loader/loader.h"
+#include "kernel-loader/report.h"
+#include "kernel-loader/sys.h"
+#include "lower/adapter.h"
+#include "lower/rank_process.h"
+#include "lower/restored_thread.h"
+#include "lower/threads.h"
+
+namespace mana::lower {
+namespace {
+
+using image::ImageFile;
+using loader::Error;
+using loader::Outcome;
+
+constexpr int kFailed = 1;
+constexpr std::size_t kFirstStackBytes = 16 << 10;  // of a restored thread, until it is in its frame
+constexpr int kMostVerifiers = 4;
+
+void complain(const std::string& where, const std::string& why) {
+  std::fprintf(stderr, "mana: rank %d: restart: %s: %s\n", rank_process().options.rank, where.c_str(), why.c_str());
+}
+
+std::string image_path(int rank) {
+  char name[32];
+  std::snprintf(name, sizeof name, "/rank-%06d.core", rank);
+  return rank_process().options.generation_directory + name;
+}
+
+// With more ranks than there were, this rank has no image: the first one knows how many there were.
+bool explain_missing_rank(int ranks) {
+  image::Complaint ignored;
+  const auto first = ImageFile::open(image_path(0), &ignored);
+  if (first == nullptr || first->header().size == ranks) return false;
+  complain(rank_process().options.generation_directory, "a checkpoint of " + std::to_string(first->header().size) +
+           " ranks cannot be restarted with " + std::to_string(ranks) + "; use mpirun -n " + std::to_string(first->header().size));
+  return true;
+}
+
+std::unique_ptr<ImageFile> open_checked(int rank, int ranks) {
+  const std::string path = image_path(rank);
+  image::Complaint wrong;
+  auto image = ImageFile::open(path, &wrong);
+  if (image == nullptr) {
+    if (!explain_missing_rank(ranks)) complain(path, wrong);
+    return nullptr;
+  }
+  const image::ImageHeader& header = image->header();
+  const std::string missing = image::missing_features(header.cpu, image::this_cpu());
+  if (header.size != ranks && explain_missing_rank(ranks)) return nullptr;
+  if (header.rank != rank) {
+    wrong = "is the image of rank " + std::to_string(header.rank) + "; choose another generation";
+  } else if (!missing.empty()) {
+    wrong = "was written on a CPU with " + missing + ", which this one lacks; restart it on a machine that has it";
+  } else {
+    const int cores = static_cast<int>(std::thread::hardware_concurrency());
+    wrong = image->verify(std::clamp(cores / 2, 1, kMostVerifiers));
+  }
+  if (wrong.empty()) return image;
+  complain(path, wrong);
+  return nullptr;
+}
+
+Outcome restore_descriptors(const ImageFile& image) {
+  const std::string_view table = image.descriptors();
+  Outcome done = loader::begin_descriptor_restore();
+  for (std::size_t at = 0; done.ok() && at + sizeof(loader::Descriptor) <= table.size(); at += sizeof(loader::Descriptor)) {
+    static loader::Descriptor descriptor;
+    std::memcpy(&descriptor, table.data() + at, sizeof descriptor);
+    done = loader::restore_descriptor(descriptor);
+  }
+  return done.ok() ? loader::end_descriptor_restore() : done;
+}
+
+Outcome restore_process_state(const ImageFile& image) {
+  const image::ProcessState& state = image.process();
+  const std::string directory = image.text(state.working_directory);
+  if (!directory.empty() && chdir(directory.c_str()) != 0) {
+    return Error{"enter the application's working directory", errno}.at(directory.c_str()).so("make it again, or mount it");
+  }
+  umask(state.file_mode_mask);
+  return loader::Done{};
+}
+
+void restore_timers(const ImageFile& image) {
+  for (int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
+    const auto& timer = image.process().timers[which];
+    if (timer.value_us == 0) continue;
+    const itimerval value{{timer.interval_us / 1'000'000, timer.interval_us % 1'000'000},
+                          {timer.value_us / 1'000'000, timer.value_us % 1'000'000}};
+    setitimer(static_cast<__itimer_which_t>(which), &value, nullptr);
+  }
+}
+
+// The front end of the image meets this lower half.  MPI_Wtime goes on from what it was.
+void connect_upper(const image::ImageHeader& header) {
+  auto* upper = reinterpret_cast<UpperInterface*>(header.upper_interface);
+  register_upper(upper);
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  upper->control.clock_offset_ns += header.monotonic_ns - (now.tv_sec * 1'000'000'000LL + now.tv_nsec);
+  upper->control.stop.store(0);
+  upper->control.intent.store(0);
+  upper->control.restarts.fetch_add(1);
+}
+
+class RestoredThreads {
+ public:
+  RestoredThreads(const ImageFile& image, UpperInterface* upper) {
+    static loader::GateState gate;
+    loader::save_gate_state(gate);
+    for (const image::ThreadState& state : image.threads()) {
+      RestoredThread& thread = threads_.emplace_back();
+      thread.state = state;
+      thread.go = &go_;
+      thread.upper = upper;
+      thread.tid.store(getpid());
+      if (gate.rseq_length != 0) {
+        thread.rseq_address = state.fs + static_cast<uint64_t>(gate.rseq_offset);
+        thread.rseq_bytes = gate.rseq_length;
+        thread.rseq_signature = gate.rseq_signature;
+      }
+    }
+  }
+
+  // Makes the tasks of all but the main thread.  They wait.
+  Outcome start() {
+    for (RestoredThread& thread : threads_) {
+      if (thread.state.is_main) continue;
+      void* stack = mmap(nullptr, kFirstStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (stack == MAP_FAILED) return Error{"map a stack for a thread", errno};
+      const long tid = start_restored_thread(&thread, static_cast<char*>(stack) + kFirstStackBytes);
+      if (tid < 0) return Error{"make a thread again", static_cast<int>(-tid)}.so("raise the limit of processes (ulimit -u)");
+      thread.tid.store(static_cast<int32_t>(tid));
+    }
+    return loader::Done{};
+  }
+
+  // Every record of the image gets its thread's new id and a lower thread; records of threads that had ended become free.
+  Outcome lend_to(UpperInterface* upper) {
+    for (ThreadRecord* record = upper->threads.load(); record != nullptr; record = record->next) {
+      const auto owner = std::find_if(threads_.begin(), threads_.end(), [&](const RestoredThread& thread) {
+        return thread.state.record == reinterpret_cast<uint64_t>(record);
+      });
+      record->lower_fs = 0;
+      record->tid.store(0);
+      if (owner != threads_.end() && !lend(record, owner->tid.load())) return Error{"lend a lower thread", EAGAIN};
+    }
+    return loader::Done{};
+  }
+
+  RestoredThread* main() {
+    for (RestoredThread& thread : threads_) {
+      if (thread.state.is_main) return &thread;
+    }
+    return nullptr;
+  }
+
+ private:
+  std::deque<RestoredThread> threads_;
+  std::atomic<uint32_t> go_{0};
+};
+
+// From here on a fault leaves nothing to go back to, so it ends the process.
+Outcome place(const ImageFile& image) {
+  const bool map_file = std::getenv("MANA_RESTART_READ") == nullptr && image::mapping_is_safe(image.descriptor());
+  if (Outcome placed = image::place_image(image, map_file); !placed.ok()) return placed.error().during("place the image");
+  static loader::GateState gate;
+  std::memcpy(&gate, image.gate_state().data(), std::min(sizeof gate, image.gate_state().size()));
+  if (Outcome restored = loader::restore_gate_state(gate); !restored.ok()) return restored.error().during("restore the gate");
+  if (Outcome restored = restore_process_state(image); !restored.ok()) return restored;
+  return restore_descriptors(image);
+}
+
+// "0007" -> 7
+int64_t generation_of(const std::string& directory) {
+  const std::string name = std::filesystem::path(directory).filename().string();
+  return name.empty() || name.find_first_not_of("0123456789") != std::string::npos ? -1 : std::stoll(name);
+}
+
+void take_identity(const ImageFile& image) {
+  rank_process().program = image.text(image.header().program);
+  rank_process().arguments = image.arguments();
+}
+
+int give_up(const Error& error) {
+  loader::report("restart", error);
+  return kFailed;
+}
+
+// The kernel takes the application's signals only when its threads are in their frames, which bring their own masks.
+void block_all_signals() {
+  const uint64_t all = ~uint64_t{0};
+  sys::rt_sigprocmask(SIG_SETMASK, &all, nullptr);
+}
+
+}  // namespace
+
+int restart() {
+  RankProcess& process = rank_process();
+  const auto image = open_checked(process.options.rank, process.options.ranks);
+  if (image == nullptr) return kFailed;
+  if (const Outcome kernel = loader::check_kernel(); !kernel.ok()) return give_up(kernel.error());
+  const image::ImageHeader& header = image->header();
+  take_identity(*image);
+  prepare_process();
+
+  core::Init facts{};
+  facts.rank = process.options.rank;
+  facts.size = header.size;
+  const bool with_mpi = header.mpi_initialized && !header.mpi_finalized;
+  if (with_mpi && start_mpi(header.thread_level, &facts) != 0) return give_up({"initialise MPI"});
+  if (with_mpi && (facts.rank != header.rank || facts.size != header.size)) {
+    return give_up(Error{"MPI gave this process another rank than the launcher said"}.so("report this launcher"));
+  }
+
+  if (const Outcome placed = place(*image); !placed.ok()) return give_up(placed.error());
+  const bool has_front_end = header.upper_interface != 0;
+  if (has_front_end) connect_upper(header);
+  static RestoredThreads threads(*image, with_mpi ? process.upper : nullptr);
+  if (threads.main() == nullptr) return give_up({"the image has no main thread"});
+  if (const Outcome closed = loader::install_gate(gate_hooks()); !closed.ok()) return give_up(closed.error());
+  block_all_signals();
+  if (const Outcome started = threads.start(); !started.ok()) return give_up(started.error());
+  if (has_front_end) {
+    if (const Outcome lent = threads.lend_to(process.upper); !lent.ok()) return give_up(lent.error());
+  }
+  start_agent(facts.rank, facts.size, facts.library_version, generation_of(process.options.generation_directory));
+  restore_timers(*image);
+  become_restored_thread(threads.main());
+}
+
+}  // namespace mana::lower

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/restored_thread.h"
+
+#include <asm/prctl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/prctl.h>
+
+#include "kernel-loader/report.h"
+#include "kernel-loader/sys.h"
+#include "lower/threads.h"
+
+extern "C" {
+long mana_clone(uint64_t flags, void* stack_top, void* parent_tid, void* argument);
+[[noreturn]] void mana_return_into_frame(uint64_t context);
+}
+
+namespace mana::lower {
+namespace {
+
+using sys::bits;
+
+constexpr int kNoMpi = 70;
+
+void set_kernel_state(const RestoredThread& thread) {
+  const image::ThreadState& state = thread.state;
+  sys::raw(__NR_arch_prctl, ARCH_SET_FS, state.fs);
+  sys::raw(__NR_arch_prctl, ARCH_SET_GS, state.gs);
+  sys::raw(__NR_set_tid_address, state.tid_address);
+  if (state.robust_list != 0) sys::raw(__NR_set_robust_list, state.robust_list, state.robust_bytes);
+  if (thread.rseq_address != 0) sys::raw(__NR_rseq, thread.rseq_address, thread.rseq_bytes, 0, thread.rseq_signature);
+  sys::raw(__NR_prctl, PR_SET_NAME, bits(state.name));
+}
+
+// Communicators are made again, receives posted again: with the upper %fs, on this (lower) stack.
+void rebuild(const RestoredThread& thread) {
+  ServiceCall call{};
+  do {
+    call.what = Service::rebuild;
+    call.done = 0;
+    thread.upper->service(&call);
+    if (call.error == 0) continue;
+    loader::report("restart", loader::Error{"make the MPI objects again", 0, static_cast<uint64_t>(call.error)}.at(call.detail));
+    exit_on_lender(kNoMpi);
+  } while (call.done == 0);
+}
+
+}  // namespace
+
+extern "C" [[noreturn]] __attribute__((visibility("hidden"))) void mana_begin_restored_thread(RestoredThread* thread) {
+  set_kernel_state(*thread);
+  while (thread->go->load() == 0) sys::raw(__NR_futex, bits(thread->go), FUTEX_WAIT_PRIVATE, 0, 0);
+  mana_return_into_frame(thread->state.context);
+}
+
+long start_restored_thread(RestoredThread* thread, void* stack_top) {
+  constexpr uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PARENT_SETTID;
+  return mana_clone(kFlags, stack_top, &thread->tid, thread);
+}
+
+void become_restored_thread(RestoredThread* thread) {
+  set_kernel_state(*thread);
+  if (thread->upper != nullptr) rebuild(*thread);
+  thread->go->store(1);
+  constexpr uint64_t kEverybody = 0x7fffffff;
+  sys::raw(__NR_futex, bits(thread->go), FUTEX_WAKE_PRIVATE, kEverybody);
+  mana_return_into_frame(thread->state.context);
+}
+
+}  // namespace mana::lower

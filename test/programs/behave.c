@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A small MPI program that does what its first argument says; for the tests of launching, ending and refusing.
+#include <mpi.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "test/rendezvous.h"
+
+static Rendezvous meeting;
+static int rank, size;
+
+static void meet(const char* where) {
+  rendezvous_announce(&meeting, where);
+  rendezvous_wait_over(&meeting);
+}
+
+// Before MPI_Init the launcher's variables are all that tells the rank.
+static int early_rank(void) {
+  const char* names[] = {"PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK"};
+  for (int i = 0; i < 3; i++) {
+    if (getenv(names[i]) != NULL) return atoi(getenv(names[i]));
+  }
+  return 0;
+}
+
+static void hold(long megabytes) {  // random-looking memory, checked after the checkpoint
+  const size_t words = (size_t)megabytes << 17;
+  unsigned long* memory = malloc(words * sizeof *memory + 8);
+  unsigned long state = 88172645463325252UL + (unsigned long)rank;
+  for (size_t i = 0; i < words; i++) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    memory[i] = state;
+  }
+  for (int step = 0; step < 2; step++) {
+    meet("hold");
+    int sum = 0;
+    MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    if (sum != size * (size - 1) / 2) exit(4);
+  }
+  state = 88172645463325252UL + (unsigned long)rank;
+  for (size_t i = 0; i < words; i++) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    if (memory[i] != state) exit(5);
+  }
+  free(memory);
+}
+
+int main(int argc, char** argv) {
+  const char* what = argc > 1 ? argv[1] : "nothing";
+  const long number = argc > 2 ? atol(argv[2]) : 0;
+  meeting = rendezvous_open(early_rank());
+  if (strcmp(what, "before-init") == 0) meet(what);
+  if (strcmp(what, "in-init") == 0) {
+    rendezvous_announce(&meeting, what);
+    if (meeting.rank != 0) rendezvous_wait_over(&meeting);
+  }
+  MPI_Init(&argc, &argv);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (strcmp(what, "exit") == 0) {
+    MPI_Finalize();
+    return rank == 0 ? (int)number : 0;
+  }
+  if (strcmp(what, "exit-early") == 0) exit((int)number);
+  if (strcmp(what, "abort") == 0) {
+    if (rank == 0) MPI_Abort(MPI_COMM_WORLD, (int)number);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  if (strcmp(what, "crash") == 0) {
+    volatile size_t nowhere = 8;
+    if (rank == 0) *(volatile int*)nowhere = 1;
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  if (strcmp(what, "signal") == 0) {
+    if (rank == 0) raise((int)number);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  if (strcmp(what, "arguments") == 0 && rank == 0) {
+    for (int i = 1; i < argc; i++) printf("<%s>\n", argv[i]);
+    fprintf(stderr, "on stderr\n");
+  }
+  if (strcmp(what, "cat") == 0 && rank == 0) {
+    for (int c; (c = getchar()) != EOF;) putchar(c);
+  }
+  if (strcmp(what, "hold") == 0) hold(number);
+  if (strcmp(what, "zeros") == 0) {
+    char* zeros = mmap(NULL, (size_t)number << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(zeros, 0, (size_t)number << 20);
+    meet(what);
+    for (size_t i = 0; i < (size_t)number << 20; i += 4096) {
+      if (zeros[i] != 0) exit(5);
+    }
+  }
+  if (strcmp(what, "window") == 0) {
+    int cell = 0;
+    MPI_Win window;
+    MPI_Win_create(&cell, sizeof cell, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &window);
+    meet(what);
+    MPI_Win_fence(0, window);
+    if (rank == 0) MPI_Put(&size, 1, MPI_INT, size - 1, 0, 1, MPI_INT, window);
+    MPI_Win_fence(0, window);
+    if (rank == size - 1 && cell != size) exit(6);
+    MPI_Win_free(&window);
+    meet(what);
+  }
+  if (strcmp(what, "late-barrier") == 0) {  // rank 0 computes while the others stand in a barrier
+    rendezvous_announce(&meeting, what);
+    if (rank == 0) rendezvous_wait_over(&meeting);
+    MPI_Barrier(MPI_COMM_WORLD);
+    rendezvous_wait_over(&meeting);
+    meet(what);
+  }
+  if (strcmp(what, "deadlock") == 0) {  // rank 1 never comes to the barrier: it waits for a message that nobody sends
+    int never = 0;
+    rendezvous_announce(&meeting, what);
+    if (rank == 1) MPI_Recv(&never, 1, MPI_INT, 0, 99, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+  if (strcmp(what, "in-finalize") == 0) {
+    rendezvous_announce(&meeting, what);
+    if (rank != 0) rendezvous_wait_underway(&meeting);
+  }
+  MPI_Finalize();
+  if (strcmp(what, "after-finalize") == 0) meet(what);
+  return 0;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Makes an image say that it was taken on a CPU that nobody has (XOP and AVX-512ER together), with a right checksum:
+// `edit_image FILE`, prints the new checksum of the notes in hexadecimal.
+#include <elf.h>
+#include <xxhash.h>
+
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "kernel-loader/image_format.h"
+
+using mana::image::ImageHeader;
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  std::fstream file(argv[1], std::ios::in | std::ios::out | std::ios::binary);
+  Elf64_Ehdr elf{};
+  file.read(reinterpret_cast<char*>(&elf), sizeof elf);
+  std::vector<Elf64_Phdr> headers(elf.e_phnum);
+  file.seekg(static_cast<std::streamoff>(elf.e_phoff));
+  file.read(reinterpret_cast<char*>(headers.data()), static_cast<std::streamsize>(headers.size() * sizeof headers[0]));
+  std::size_t notes_end = 0;
+  for (const auto& header : headers) {
+    if (header.p_type == PT_NOTE) notes_end = header.p_offset + header.p_filesz;
+  }
+  std::vector<char> start(notes_end);
+  file.seekg(0);
+  file.read(start.data(), static_cast<std::streamsize>(notes_end));
+  std::size_t at = notes_end;
+  for (std::size_t i = 0; i + sizeof(ImageHeader) <= notes_end; i += 4) {
+    if (std::memcmp(&start[i], &mana::image::kImageMagic, sizeof mana::image::kImageMagic) == 0) {
+      at = i;
+      break;
+    }
+  }
+  if (!file || at == notes_end) return std::fprintf(stderr, "edit_image: %s has no image header\n", argv[1]), 1;
+  ImageHeader header;
+  std::memcpy(&header, &start[at], sizeof header);
+  header.cpu.extended_ecx |= 1u << 11;
+  header.cpu.leaf7_ebx |= 1u << 27;
+  header.notes_checksum = 0;
+  std::memcpy(&start[at], &header, sizeof header);
+  header.notes_checksum = XXH3_64bits(start.data(), start.size());
+  std::memcpy(&start[at], &header, sizeof header);
+  file.seekp(0);
+  file.write(start.data(), static_cast<std::streamsize>(start.size()));
+  std::printf("%016llx\n", static_cast<unsigned long long>(header.notes_checksum));
+  return file.good() ? 0 : 1;
+}
