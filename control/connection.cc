@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/connection.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -31,6 +32,7 @@ void set(int descriptor, int level, int option, int value) {
 // A peer whose host vanished without a word is noticed within about a minute.
 void prepare(tcp::socket& socket) {
   int descriptor = socket.native_handle();
+  fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // a program that the application executes must not keep it open
   set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
   set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
   set(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, 30);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/join.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <asio/ip/v6_only.hpp>
@@ -31,6 +32,7 @@ tcp::acceptor listen(asio::io_context& io, bool loopback_only, asio::error_code&
   for (const tcp::endpoint& choice : choices) {
     acceptor = tcp::acceptor(io);
     acceptor.open(choice.protocol(), error);
+    if (!error) fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);
     if (!error && choice.protocol() == tcp::v6()) acceptor.set_option(asio::ip::v6_only(false), error);
     if (!error) acceptor.bind(choice, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);

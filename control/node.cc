@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/node.h"
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <chrono>
 
@@ -71,6 +72,16 @@ void Node::poke() {
   asio::post(io_, [this] {
     if (!stopped_) rank_.flush();
   });
+}
+
+void Node::describe(const std::string& mpi, const std::string& mpi_version, const std::string& front_end) {
+  if (desk_) desk_->describe(mpi, mpi_version, front_end);
+}
+
+void Node::stop_after_commit(std::function<void()> then) {
+  bool writing = desk_ && setup_.place.size == 1 && desk_->root().phase() == Phase::write;
+  if (!writing) return then();
+  after_commit_ = std::move(then);
 }
 
 void Node::stop() {
@@ -150,11 +161,10 @@ void Node::children_ready() {
 void Node::connect_parent() {
   int parent = setup_.place.parent();
   Connection::connect(io_, ways_to(parent, setup_), {Role::child, setup_.place.rank}, setup_.doors[0].secret,
-                      [this, parent](auto outcome) {
+                      [this](auto outcome) {
     if (stopped_) return;
     if (auto* failure = std::get_if<Connection::Failure>(&outcome)) {
-      setup_.warn(fmt::format("cannot connect to rank {} for the control tree: {}", parent, failure->error.text));
-      return parent_lost(failure->error.text);
+      return parent_lost(failure->error.text);  // the parent will miss this rank and say so
     }
     parent_ = std::get<Connection::Pointer>(outcome);
     parent_->start(
@@ -170,9 +180,13 @@ void Node::connect_parent() {
 
 // Without a way to the root this subtree goes on by itself: everything parked is let go, and nobody waits for an
 // agreement to finalize.
-void Node::parent_lost(const std::string&) {
+void Node::parent_lost(const std::string& why) {
   if (stopped_ || finalizing_) return;
   finalizing_ = true;
+  // Said once, by the first of those who notice; the loss of any other rank is told by the root.
+  const std::vector<int>& parents = setup_.place.parents;
+  bool first = std::find(parents.begin(), parents.end(), 0) - parents.begin() == setup_.place.rank;
+  if (first) setup_.warn("rank 0 was lost: " + why + "; checkpoints are no longer possible, the job goes on");
   if (parent_) parent_->close();
   parent_.reset();
   for (auto& [rank, child] : children_) {
@@ -225,6 +239,8 @@ void Node::down(const Down& message) {
   if (auto* last = std::get_if<Leave>(&message)) return leave(*last);
   rank_.hear(message);
   step_soon(0);
+  bool over = std::holds_alternative<Settle>(message) || std::holds_alternative<Abandon>(message);
+  if (over && after_commit_) std::exchange(after_commit_, nullptr)();
 }
 
 // The process ends inside rank_.hear: everything must have been sent before.

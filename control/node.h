@@ -39,8 +39,12 @@ class Node : public DeskWires {
   void start();
   // Any thread: what the rank has to say goes up soon.
   void poke();
+  // A job of one rank without MPI has got MPI, or a front end.
+  void describe(const std::string& mpi, const std::string& mpi_version, const std::string& front_end);
   // This process ends: removes the job's file and closes all connections.
   void stop();
+  // In a job of one: an image that has been taken is written to the end and committed first.  Calls `then` afterwards.
+  void stop_after_commit(std::function<void()> then);
   Rank& rank() { return rank_; }
 
  private:
@@ -77,6 +81,7 @@ class Node : public DeskWires {
   asio::steady_timer step_timer_, wake_timer_, patience_, accept_timer_;
   bool ready_ = false, finalizing_ = false, stopped_ = false;
   int handshakes_ = 0;
+  std::function<void()> after_commit_;
 };
 
 }  // namespace mana::control

@@ -53,7 +53,8 @@ void Rank::on(const Intent& intent) {
   Report report;
   {
     std::lock_guard guard(lock_);
-    port_.collect_counters(closure_);
+    closure_.forget_counters();
+    port_.collect_counters(closure_, true);
     report = closure_.start(attempt_);
   }
   report.refusals = port_.refusals();
@@ -63,7 +64,7 @@ void Rank::on(const Intent& intent) {
 
 void Rank::on(const Targets& targets) {
   std::lock_guard guard(lock_);
-  port_.collect_counters(closure_);
+  port_.collect_counters(closure_, false);
   closure_.hear(targets);
 }
 
@@ -86,7 +87,7 @@ void Rank::on(const Query& query) {
     // One lock for the raises and the reply: what the reply knows of was announced before it.
     std::lock_guard guard(lock_);
     threads = port_.observe();
-    port_.collect_counters(closure_);
+    port_.collect_counters(closure_, false);
     reply = closure_.reply(query, threads);
     raises = closure_.take_raises();
   }

@@ -30,7 +30,8 @@ class RankPort {
   // Sets the flag that wrappers read.  When it returns true has been seen by every thread, or that thread will call
   // begun() (a barrier on all threads).
   virtual void set_intent(bool intent) = 0;
-  virtual void collect_counters(RankClosure& closure) = 0;  // know() every counter; called under the closure's lock
+  // know() every counter, or (not `all`) those that are new since the last call.  Called under the closure's lock.
+  virtual void collect_counters(RankClosure& closure, bool all) = 0;
   virtual std::vector<Observed> observe() = 0;              // threads that have called MPI
   virtual std::vector<RefusalNote> refusals() = 0;
   virtual Outcome request_stop() = 0;

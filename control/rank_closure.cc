@@ -44,6 +44,7 @@ Report RankClosure::start(uint64_t attempt) {
 
 void RankClosure::end(bool settled) {
   if (settled) {
+    settled_.clear();
     for (const auto& [uid, counter] : counters_) settled_[uid] = begun_on(uid);
   }
   active_ = false;

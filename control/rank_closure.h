@@ -40,6 +40,9 @@ class RankClosure {
 
   // A counter exists.  Must be told before the collective that made its communicator is left.  Idempotent.
   void know(const Counter& counter);
+  // Before all counters are told anew: the upper half uses the memory of a counter again for another uid, though never
+  // while a checkpoint is intended.
+  void forget_counters() { counters_.clear(); }
 
   // Intent: from now on collectives begin only as the rules allow.  Reports the counts that moved since the last
   // attempt that converged.

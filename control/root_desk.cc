@@ -69,6 +69,7 @@ Outcome RootDesk::commit(const OpenGeneration& generation, const std::vector<Ima
                          uint32_t keep) {
   Manifest manifest = setup_.manifest;
   manifest.job = setup_.file.job;
+  manifest.mana_version = MANA_VERSION;
   manifest.generation = generation.number;
   manifest.ranks = setup_.file.ranks;
   manifest.time = utc_now();

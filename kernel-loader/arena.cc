@@ -12,7 +12,8 @@
 namespace mana::loader {
 namespace {
 
-constexpr size_t kTableBytes = 64 << 20;  // address space, touched only as far as used: 4 million ranges
+constexpr size_t kTableBytes =
+    64 << 20;  // address space, touched only as far as used: 4 million ranges
 constexpr int kAttempts = 4;
 
 struct Arena {
@@ -26,7 +27,8 @@ constinit Arena arena;
 Region inside_arena(uint64_t address, uint64_t length) {
   uint64_t high = page_up(address + length);
   if (high < address) high = kArenaHigh;
-  return {address < kArenaLow ? kArenaLow : page_down(address), high > kArenaHigh ? kArenaHigh : high};
+  return {address < kArenaLow ? kArenaLow : page_down(address),
+          high > kArenaHigh ? kArenaHigh : high};
 }
 
 void keep_planned_room() {
@@ -35,7 +37,8 @@ void keep_planned_room() {
 }
 
 void relearn_locked() {
-  // A table that cannot be read (no /proc) stays as it is: placements then fail with ENOMEM at worst.
+  // A table that cannot be read (no /proc) stays as it is: placements then fail with ENOMEM at
+  // worst.
   MapsReader maps;
   if (!maps.ok()) return;
   arena.taken.clear();
@@ -76,8 +79,8 @@ uint64_t claim(uint64_t length, uint64_t alignment) {
 Outcome init_arena() {
   if (Outcome ready = init_fork_local(); !ready.ok()) return ready;
   if (arena.taken.count() > 0) return Done{};
-  const long at =
-      sys::mmap(0, kTableBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+  const long at = sys::mmap(0, kTableBytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
   if (sys::failed(at)) return Error{"map the arena's table", sys::error_of(at), 0, kTableBytes};
   arena.taken.use(sys::pointer<Region>(static_cast<uint64_t>(at)), kTableBytes / sizeof(Region));
   return Done{};
@@ -101,7 +104,8 @@ uint64_t alignment_for(uint64_t length, int flags) {
   return alignment;
 }
 
-long map_in_arena(uint64_t length, int protection, int flags, int descriptor, uint64_t offset, uint64_t alignment) {
+long map_in_arena(uint64_t length, int protection, int flags, int descriptor, uint64_t offset,
+                  uint64_t alignment) {
   const uint64_t unit = (flags & MAP_HUGETLB) != 0 ? alignment : kPage;
   const uint64_t span = (length + unit - 1) & ~(unit - 1);
   if (span < length || span > kArenaHigh - kArenaLow) return -ENOMEM;
@@ -113,7 +117,8 @@ long map_in_arena(uint64_t length, int protection, int flags, int descriptor, ui
       relearn_arena();
       continue;
     }
-    const long got = sys::mmap(at, length, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset);
+    const long got =
+        sys::mmap(at, length, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset);
     if (!sys::failed(got)) {
       // Another thread may have read the maps while ours was claimed but not yet there.
       if (arena.relearned != learned_before) note_mapped(at, span);

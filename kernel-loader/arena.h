@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Places the upper half's mappings.  Everything is chosen top-down, first fit, as the kernel does below its mmap_base, so an
-// application that maps and unmaps for days stays in the same few ranges.  Private to kernel-loader; called by the
-// loader (one thread) and by the gate (any thread, signals blocked).
+// Places the upper half's mappings.  Everything is chosen top-down, first fit, as the kernel does
+// below its mmap_base, so an application that maps and unmaps for days stays in the same few
+// ranges.  Private to kernel-loader; called by the loader (one thread) and by the gate (any thread,
+// signals blocked).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace mana::loader {
 
-// Ranges that no placement may use though nothing is mapped there yet: room for the heap and around the stack.
+// Ranges that no placement may use though nothing is mapped there yet: room for the heap and around
+// the stack.
 struct ArenaPlan {
   uint64_t placement_top = kArenaHigh;
   Region heap;
@@ -24,12 +26,15 @@ Outcome init_arena();
 void set_arena_plan(const ArenaPlan& plan);
 const ArenaPlan& arena_plan();
 
-// Maps like mmap(2) at a place of ours.  `flags` without MAP_FIXED*.  Returns the address or -errno.
-long map_in_arena(uint64_t length, int protection, int flags, int descriptor, uint64_t offset, uint64_t alignment);
+// Maps like mmap(2) at a place of ours.  `flags` without MAP_FIXED*.  Returns the address or
+// -errno.
+long map_in_arena(uint64_t length, int protection, int flags, int descriptor, uint64_t offset,
+                  uint64_t alignment);
 // The least alignment of a mapping of this size and these flags.
 uint64_t alignment_for(uint64_t length, int flags);
 
-// The application has mapped or unmapped a range (anywhere; what lies outside the arena is ignored).
+// The application has mapped or unmapped a range (anywhere; what lies outside the arena is
+// ignored).
 void note_mapped(uint64_t address, uint64_t length);
 void note_unmapped(uint64_t address, uint64_t length);
 

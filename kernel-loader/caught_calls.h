@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The coverage statement of the gate: every system call that is caught when it is made from the arena, and under which
-// condition.  The filter (gate_filter.cc) is built from this table; gate.cc does the calls.
+// The coverage statement of the gate: every system call that is caught when it is made from the
+// arena, and under which condition.  The filter (gate_filter.cc) is built from this table; gate.cc
+// does the calls.
 #pragma once
 
 #include <asm/unistd.h>
@@ -16,7 +17,8 @@ enum class Catch : uint8_t {
   always,
   argument_set,      // argument `index` is not 0
   argument_equals,   // low word of argument `index` is `value`
-  duplicates,        // fcntl with F_DUPFD, F_DUPFD_CLOEXEC, or one that tells an open number from a closed one
+  duplicates,        // fcntl with F_DUPFD, F_DUPFD_CLOEXEC, or one that tells an open number from a
+                     // closed one
   argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
   refuse,            // not caught: fails with errno `value`
 };
@@ -85,7 +87,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_fsmount},
     {__NR_fspick},
     {__NR_pidfd_open},
-    // A child made with CLONE_CLEAR_SIGHAND loses our SIGSYS handler but not the filter; libcs go on with clone.
+    // A child made with CLONE_CLEAR_SIGHAND loses our SIGSYS handler but not the filter; libcs go
+    // on with clone.
     {__NR_clone3, Catch::refuse, 0, 38 /* ENOSYS */},
     {__NR_close_range},
     {__NR_openat2},

@@ -15,8 +15,10 @@ Outcome check_seccomp() {
   const uint32_t trap = SECCOMP_RET_TRAP;
   const long got = sys::raw(__NR_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, sys::bits(&trap));
   if (sys::failed(got)) {
-    return Error{"this kernel or container offers no seccomp filters (SECCOMP_RET_TRAP)", sys::error_of(got)}.so(
-        "use a kernel with CONFIG_SECCOMP_FILTER (4.14 or newer) and a container that allows seccomp(2)");
+    return Error{"this kernel or container offers no seccomp filters (SECCOMP_RET_TRAP)",
+                 sys::error_of(got)}
+        .so("use a kernel with CONFIG_SECCOMP_FILTER (4.14 or newer) and a container that allows "
+            "seccomp(2)");
   }
   return Done{};
 }
@@ -26,7 +28,8 @@ Outcome check_fixed_noreplace() {
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   const long first = sys::mmap(kArenaLow, kPage, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE);
   if (sys::failed(first)) {
-    return Error{"the address range of the upper half is not usable", sys::error_of(first), kArenaLow, kPage};
+    return Error{"the address range of the upper half is not usable", sys::error_of(first),
+                 kArenaLow, kPage};
   }
   const long second = sys::mmap(kArenaLow, kPage, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE);
   if (!sys::failed(second)) sys::munmap(static_cast<uint64_t>(second), kPage);
@@ -43,8 +46,8 @@ Outcome check_layout() {
   if (!maps.ok()) return Error{"open /proc/self/maps"}.so("mount /proc");
   for (MapsLine line; maps.next(line);) {
     if (line.region.low < kLine && line.region.high > kPage) {
-      return Error{"something of the lower half lies in the upper half's address range", 0, line.region.low,
-                   line.region.length()}
+      return Error{"something of the lower half lies in the upper half's address range", 0,
+                   line.region.low, line.region.length()}
           .so("start it with mana_launch or mana_restart, which set a finite stack limit first");
     }
   }

@@ -31,8 +31,10 @@ bool read_fdinfo(int number, Descriptor& into) {
   if (got <= 0) return false;
   text[got] = 0;
   for (const char* at = text; *at != 0;) {
-    if (starts_with(at, "pos:\t")) into.offset = static_cast<int64_t>(read_number(at += 5, 10));
-    else if (starts_with(at, "flags:\t")) into.flags = static_cast<int32_t>(read_number(at += 7, 8));
+    if (starts_with(at, "pos:\t"))
+      into.offset = static_cast<int64_t>(read_number(at += 5, 10));
+    else if (starts_with(at, "flags:\t"))
+      into.flags = static_cast<int32_t>(read_number(at += 7, 8));
     while (*at != 0 && *at++ != '\n') {
     }
   }
@@ -51,7 +53,8 @@ DescriptorKind kind_of(uint32_t mode) {
 int lowest_that_shares(int number) {
   const DescriptorTable& table = descriptor_table();
   for (int lower = 0; lower < number; lower++) {
-    if (table.description(lower) == table.description(number) && is_application_descriptor(lower)) return lower;
+    if (table.description(lower) == table.description(number) && is_application_descriptor(lower))
+      return lower;
   }
   return number;
 }
@@ -65,7 +68,8 @@ Outcome describe(int number, Descriptor& into) {
   into.standard_number = -1;
   char link[64];
   TextLine(link, sizeof link).add("/proc/self/fd/").decimal(number);
-  const long length = sys::raw(__NR_readlink, sys::bits(link), sys::bits(into.path), sizeof into.path - 1);
+  const long length =
+      sys::raw(__NR_readlink, sys::bits(link), sys::bits(into.path), sizeof into.path - 1);
   if (sys::failed(length)) return Error{"read", sys::error_of(length)}.at(link);
   into.path[length] = 0;
   if (!read_fdinfo(number, into)) return Error{"read the fdinfo of a descriptor"}.at(link);
@@ -82,7 +86,8 @@ Outcome describe(int number, Descriptor& into) {
   if (into.kind == DescriptorKind::other || into.kind == DescriptorKind::standard) return Done{};
   struct stat named;
   const long there = sys::raw(__NR_stat, sys::bits(into.path), sys::bits(&named));
-  const bool same_file = !sys::failed(there) && named.st_ino == status.st_ino && named.st_dev == status.st_dev;
+  const bool same_file =
+      !sys::failed(there) && named.st_ino == status.st_ino && named.st_dev == status.st_dev;
   into.unlinked = same_file ? 0 : 1;
   return Done{};
 }
@@ -97,19 +102,24 @@ constinit Restore restore;
 Result<int> open_again(const Descriptor& descriptor) {
   const int flags = (descriptor.flags & ~kNotAgain) | O_CLOEXEC | O_NOCTTY;
   const long got = sys::raw(__NR_openat, kHere, sys::bits(descriptor.path), as_argument(flags));
-  if (sys::failed(got)) return Error{"open again for the application", sys::error_of(got)}.at(descriptor.path);
+  if (sys::failed(got))
+    return Error{"open again for the application", sys::error_of(got)}.at(descriptor.path);
   const int opened = static_cast<int>(got);
   struct stat status;
   sys::raw(__NR_fstat, as_argument(opened), sys::bits(&status));
   if (kind_of(status.st_mode) != descriptor.kind) {
     sys::close(opened);
-    return Error{"open again for the application: it is another kind of file now"}.at(descriptor.path);
+    return Error{"open again for the application: it is another kind of file now"}.at(
+        descriptor.path);
   }
   if ((flags & O_PATH) == 0 && descriptor.kind != DescriptorKind::device) {
-    const long moved = sys::raw(__NR_lseek, as_argument(opened), static_cast<uint64_t>(descriptor.offset), SEEK_SET);
+    const long moved = sys::raw(__NR_lseek, as_argument(opened),
+                                static_cast<uint64_t>(descriptor.offset), SEEK_SET);
     if (sys::failed(moved)) {
       sys::close(opened);
-      return Error{"set the offset of", sys::error_of(moved), static_cast<uint64_t>(descriptor.offset)}.at(descriptor.path);
+      return Error{"set the offset of", sys::error_of(moved),
+                   static_cast<uint64_t>(descriptor.offset)}
+          .at(descriptor.path);
     }
   }
   return opened;
@@ -138,11 +148,17 @@ const char* cannot_restore(const Descriptor& descriptor) {
     const char* word;
   };
   static constexpr Word kWords[] = {
-      {"socket:", "socket"}, {"pipe:", "pipe"}, {"anon_inode:[eventpoll]", "epoll"},
-      {"anon_inode:[eventfd]", "eventfd"}, {"anon_inode:[timerfd]", "timerfd"},
-      {"anon_inode:[signalfd]", "signalfd"}, {"anon_inode:inotify", "inotify"},
-      {"anon_inode:[perf_event]", "performance counter"}, {"anon_inode:[io_uring]", "io_uring"},
-      {"anon_inode:[pidfd]", "pidfd"}, {"anon_inode:[userfaultfd]", "userfaultfd"},
+      {"socket:", "socket"},
+      {"pipe:", "pipe"},
+      {"anon_inode:[eventpoll]", "epoll"},
+      {"anon_inode:[eventfd]", "eventfd"},
+      {"anon_inode:[timerfd]", "timerfd"},
+      {"anon_inode:[signalfd]", "signalfd"},
+      {"anon_inode:inotify", "inotify"},
+      {"anon_inode:[perf_event]", "performance counter"},
+      {"anon_inode:[io_uring]", "io_uring"},
+      {"anon_inode:[pidfd]", "pidfd"},
+      {"anon_inode:[userfaultfd]", "userfaultfd"},
   };
   if (descriptor.kind == DescriptorKind::standard) return nullptr;
   if (descriptor.kind == DescriptorKind::other) {
@@ -161,7 +177,8 @@ Outcome begin_descriptor_restore() {
     if (!is_application_descriptor(stream)) continue;
     const long kept = sys::raw(__NR_fcntl, as_argument(stream), F_DUPFD_CLOEXEC,
                                as_argument(descriptor_table().first_lower()));
-    if (sys::failed(kept)) return Error{"keep a standard stream", sys::error_of(kept), as_argument(stream)};
+    if (sys::failed(kept))
+      return Error{"keep a standard stream", sys::error_of(kept), as_argument(stream)};
     restore.streams[stream] = static_cast<int>(kept);
   }
   return Done{};
@@ -171,8 +188,8 @@ Outcome restore_descriptor(const Descriptor& descriptor) {
   DescriptorTable& table = descriptor_table();
   const int number = descriptor.number;
   if (number < 0 || number >= table.first_lower()) {
-    return Error{"the application's descriptor is above the limit of open files", 0, as_argument(number),
-                 as_argument(table.first_lower())}
+    return Error{"the application's descriptor is above the limit of open files", 0,
+                 as_argument(number), as_argument(table.first_lower())}
         .so("raise it (ulimit -n) to what it was at the launch");
   }
   if (const char* why = cannot_restore(descriptor); why != nullptr) {
@@ -181,7 +198,8 @@ Outcome restore_descriptor(const Descriptor& descriptor) {
   long put;
   if (descriptor.kind == DescriptorKind::standard) {
     const int stream = descriptor.standard_number;
-    if (stream < 0 || stream >= kStandardStreams) return Error{"unusable description of a descriptor", 0, as_argument(number)};
+    if (stream < 0 || stream >= kStandardStreams)
+      return Error{"unusable description of a descriptor", 0, as_argument(number)};
     if (restore.streams[stream] < 0) {
       const long null = sys::raw(__NR_openat, kHere, sys::bits("/dev/null"), O_RDWR | O_CLOEXEC);
       if (sys::failed(null)) return Error{"open", sys::error_of(null)}.at("/dev/null");
@@ -199,7 +217,9 @@ Outcome restore_descriptor(const Descriptor& descriptor) {
     sys::close(opened.value());
     table.set_used(number);
   }
-  if (sys::failed(put)) return Error{"give a descriptor its number", sys::error_of(put), as_argument(number)}.at(descriptor.path);
+  if (sys::failed(put))
+    return Error{"give a descriptor its number", sys::error_of(put), as_argument(number)}.at(
+        descriptor.path);
   restore.done[number / 64] |= uint64_t{1} << (number % 64);
   return Done{};
 }
@@ -207,7 +227,8 @@ Outcome restore_descriptor(const Descriptor& descriptor) {
 Outcome end_descriptor_restore() {
   for (int stream = 0; stream < kStandardStreams; stream++) {
     if (restore.streams[stream] >= 0) sys::close(restore.streams[stream]);
-    if ((restore.done[0] >> stream & 1) == 0 && is_application_descriptor(stream)) descriptor_table().release(stream);
+    if ((restore.done[0] >> stream & 1) == 0 && is_application_descriptor(stream))
+      descriptor_table().release(stream);
   }
   return Done{};
 }

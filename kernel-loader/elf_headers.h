@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The headers of one ELF file of this machine, read and checked.  Freestanding; the file stays open in `descriptor`.
+// The headers of one ELF file of this machine, read and checked.  Freestanding; the file stays open
+// in `descriptor`.
 #pragma once
 
 #include <elf.h>

@@ -35,7 +35,8 @@ ForkLocal& fork_local() { return *page; }
 ProcessKind process_kind() {
   const int self = sys::getpid();
   int owner = page->pid.load(std::memory_order_relaxed);
-  // Only a forked child sees 0, and only its own threads: whoever of them comes first writes the same value.
+  // Only a forked child sees 0, and only its own threads: whoever of them comes first writes the
+  // same value.
   if (owner == 0) {
     page->pid.compare_exchange_strong(owner, self);
     owner = page->pid.load();
@@ -44,17 +45,18 @@ ProcessKind process_kind() {
   return page->original != 0 ? ProcessKind::original : ProcessKind::forked;
 }
 
-Hold::Hold(std::atomic<int32_t>& lock) : lock_(lock) {
-  const int self = sys::gettid();
+Hold::Hold(std::atomic<int32_t>& lock, By by) : lock_(lock) {
+  const int self = by == By::anyone ? sys::gettid() : -1;
   int yields = 0;
   for (;;) {
     int32_t holder = 0;
     if (lock_.compare_exchange_weak(holder, self, std::memory_order_acquire)) return;
     if (holder == 0) continue;
     sys::yield();
-    if (++yields % kYieldsBeforeDoubt != 0) continue;
+    if (holder < 0 || ++yields % kYieldsBeforeDoubt != 0) continue;
     const long alive = sys::raw(__NR_tkill, static_cast<uint64_t>(holder), 0);
-    if (alive == -ESRCH && lock_.compare_exchange_strong(holder, self, std::memory_order_acquire)) return;
+    if (alive == -ESRCH && lock_.compare_exchange_strong(holder, self, std::memory_order_acquire))
+      return;
   }
 }
 

@@ -10,6 +10,7 @@
 #include "kernel-loader/arena.h"
 #include "kernel-loader/descriptor_table.h"
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/loader.h"
 
 namespace mana::loader {
 namespace {
@@ -46,7 +47,8 @@ long do_rseq(CaughtCall& call) {
 }
 
 long do_exit_group(CaughtCall& call) {
-  if (hooks.on_exit_group != nullptr && in_original_process()) hooks.on_exit_group(static_cast<int>(call.argument(0)));
+  if (hooks.on_exit_group != nullptr && in_original_process())
+    hooks.on_exit_group(static_cast<int>(call.argument(0)));
   for (;;) call.pass();
 }
 
@@ -63,46 +65,78 @@ long wait_above(CaughtCall& call) {
 // The calls of caught_calls.h.
 long do_call(CaughtCall& call) {
   switch (call.number()) {
-    case __NR_mmap: return do_mmap(call);
-    case __NR_munmap: return do_munmap(call);
-    case __NR_mremap: return do_mremap(call);
-    case __NR_brk: return do_brk(call);
-    case __NR_shmat: return do_shmat(call);
-    case __NR_rt_sigaction: return do_rt_sigaction(call);
-    case __NR_rt_sigprocmask: return do_rt_sigprocmask(call);
-    case __NR_rt_sigsuspend: return do_call_with_mask(call, 0, 1);
-    case __NR_rt_sigtimedwait: return do_call_with_mask(call, 0, 3);
-    case __NR_ppoll: return do_call_with_mask(call, 3, 4);
+    case __NR_mmap:
+      return do_mmap(call);
+    case __NR_munmap:
+      return do_munmap(call);
+    case __NR_mremap:
+      return do_mremap(call);
+    case __NR_brk:
+      return do_brk(call);
+    case __NR_shmat:
+      return do_shmat(call);
+    case __NR_rt_sigaction:
+      return do_rt_sigaction(call);
+    case __NR_rt_sigprocmask:
+      return do_rt_sigprocmask(call);
+    case __NR_rt_sigsuspend:
+      return do_call_with_mask(call, 0, 1);
+    case __NR_rt_sigtimedwait:
+      return do_call_with_mask(call, 0, 3);
+    case __NR_ppoll:
+      return do_call_with_mask(call, 3, 4);
     case __NR_epoll_pwait:
-    case 441: return do_call_with_mask(call, 4, 5);
-    case __NR_pselect6: return do_pselect6(call);
+    case 441:
+      return do_call_with_mask(call, 4, 5);
+    case __NR_pselect6:
+      return do_pselect6(call);
     case __NR_signalfd:
-    case __NR_signalfd4: return do_signalfd(call);
+    case __NR_signalfd4:
+      return do_signalfd(call);
     case __NR_open:
-    case __NR_creat: return do_open(call, 0);
+    case __NR_creat:
+      return do_open(call, 0);
     case __NR_openat:
-    case __NR_openat2: return do_open(call, 1);
+    case __NR_openat2:
+      return do_open(call, 1);
     case __NR_accept:
     case __NR_accept4:
-    case __NR_recvmsg: return wait_above(call);
-    case __NR_close: return do_close(call);
-    case __NR_close_range: return do_close_range(call);
-    case __NR_dup: return do_dup(call);
+    case __NR_recvmsg:
+      return wait_above(call);
+    case __NR_close:
+      return do_close(call);
+    case __NR_close_range:
+      return do_close_range(call);
+    case __NR_dup:
+      return do_dup(call);
     case __NR_dup2:
-    case __NR_dup3: return do_dup_onto(call);
-    case __NR_fcntl: return do_fcntl(call);
+    case __NR_dup3:
+      return do_dup_onto(call);
+    case __NR_fcntl:
+      return do_fcntl(call);
     case __NR_pipe:
-    case __NR_pipe2: return do_make_pair(call, 0);
-    case __NR_socketpair: return do_make_pair(call, 3);
-    case __NR_readlink: return do_readlink(call, 0);
-    case __NR_readlinkat: return do_readlink(call, 1);
-    case __NR_execve: return do_execve(call, 0);
-    case __NR_execveat: return do_execve(call, 1);
-    case __NR_exit_group: return do_exit_group(call);
-    case __NR_rseq: return do_rseq(call);
-    case kFrontEndCall: return do_register(call);
-    // All others make one descriptor and do not wait: socket, epoll_create, eventfd, timerfd_create, memfd_create...
-    default: return adopt_descriptor(call.pass());
+    case __NR_pipe2:
+      return do_make_pair(call, 0);
+    case __NR_socketpair:
+      return do_make_pair(call, 3);
+    case __NR_readlink:
+      return do_readlink(call, 0);
+    case __NR_readlinkat:
+      return do_readlink(call, 1);
+    case __NR_execve:
+      return do_execve(call, 0);
+    case __NR_execveat:
+      return do_execve(call, 1);
+    case __NR_exit_group:
+      return do_exit_group(call);
+    case __NR_rseq:
+      return do_rseq(call);
+    case kFrontEndCall:
+      return do_register(call);
+    // All others make one descriptor and do not wait: socket, epoll_create, eventfd,
+    // timerfd_create, memfd_create...
+    default:
+      return adopt_descriptor(call.pass());
   }
 }
 
@@ -112,12 +146,14 @@ GateState& live_state() { return live; }
 const GateHooks& gate_hooks() { return hooks; }
 
 BlockingCall& CaughtCall::block(bool finish) {
-  // Where the waiting thread keeps its data: on its own stack.  When the handler runs on that stack too, the room is the
-  // handler's own (nothing above it is written to again); else it is below the red zone of the interrupted code.
+  // Where the waiting thread keeps its data: on its own stack.  When the handler runs on that stack
+  // too, the room is the handler's own (nothing above it is written to again); else it is below the
+  // red zone of the interrupted code.
   const auto here = reinterpret_cast<uint64_t>(context_);
   BlockingCall* blocking = spare_;
   if (here > stack_pointer() || stack_pointer() - here > kSameStack) {
-    blocking = sys::pointer<BlockingCall>((stack_pointer() - kRedZone - sizeof(BlockingCall)) & ~uint64_t{15});
+    blocking = sys::pointer<BlockingCall>((stack_pointer() - kRedZone - sizeof(BlockingCall)) &
+                                          ~uint64_t{15});
   }
   for (int i = 0; i < 6; i++) blocking->arguments[i] = argument(i);
   blocking->finish = finish ? 1 : 0;
@@ -135,8 +171,10 @@ void finish_blocking_call(CaughtCall& call) {
   const auto* blocking = sys::pointer<const BlockingCall>(call.stack_pointer());
   const auto made = static_cast<long>(blocking->result);
   long result = made;
-  if (blocking->number == __NR_recvmsg) adopt_received(blocking->arguments[1]);
-  else result = adopt_descriptor(made);
+  if (blocking->number == __NR_recvmsg)
+    adopt_received(blocking->arguments[1]);
+  else
+    result = adopt_descriptor(made);
   for (int i = 0; i < 6; i++) call.set_argument(i, blocking->arguments[i]);
   call.set_reg(REG_EFL, blocking->flags);
   call.set_reg(REG_RIP, blocking->return_rip);
@@ -157,12 +195,15 @@ extern "C" void mana_gate_sigsys(int, siginfo_t* info, void* context) {
   CaughtCall call(info->si_syscall, interrupted, &spare);
   if (call.number() == static_cast<long>(kFinishCall)) {
     const uint64_t expected = live.vdso + vdso_table(live.vdso)->blocking_call_finish;
-    if (call.reg(REG_RIP) == expected) finish_blocking_call(call);
-    else call.set_reg(REG_RAX, static_cast<uint64_t>(-ENOSYS));
+    if (call.reg(REG_RIP) == expected)
+      finish_blocking_call(call);
+    else
+      call.set_reg(REG_RAX, static_cast<uint64_t>(-ENOSYS));
     return;
   }
   const long result = do_call(call);
-  if (!call.redirected() || sys::failed(result)) call.set_reg(REG_RAX, static_cast<uint64_t>(result));
+  if (!call.redirected() || sys::failed(result))
+    call.set_reg(REG_RAX, static_cast<uint64_t>(result));
 }
 
 Outcome hold_descriptors() {
@@ -173,7 +214,9 @@ Outcome hold_descriptors() {
   } limit{};
   sys::raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, sys::bits(&limit));
   const int first = first_lower_descriptor(limit.soft);
-  if (first < 8) return Error{"the limit of open files is too low", 0, limit.soft}.so("raise it (ulimit -n 1024)");
+  if (first < 8)
+    return Error{"the limit of open files is too low", 0, limit.soft}.so(
+        "raise it (ulimit -n 1024)");
   return descriptor_table().hold(first);
 }
 
@@ -182,7 +225,8 @@ namespace {
 // Launch: what the process inherited.  Restart: what the image says.
 void settle_actions(bool restart) {
   for (int signal = 1; signal < kSignals; signal++) {
-    if (signal == SIGKILL || signal == SIGSTOP || signal == kSigSys || signal == kCheckpointSignal) continue;
+    if (signal == SIGKILL || signal == SIGSTOP || signal == kSigSys || signal == kCheckpointSignal)
+      continue;
     sys::KernelAction now{};
     if (sys::failed(sys::rt_sigaction(signal, nullptr, &now))) continue;
     AppAction& known = mana_app_actions[signal];
@@ -230,7 +274,8 @@ void save_gate_state(GateState& state) {
 
 Outcome restore_gate_state(const GateState& state) {
   if (state.magic != kGateMagic || state.version != kGateVersion || state.size != sizeof state) {
-    return Error{"the gate's state in the image is of an unknown version", 0, state.version, state.size};
+    return Error{"the gate's state in the image is of an unknown version", 0, state.version,
+                 state.size};
   }
   if (Outcome ready = init_arena(); !ready.ok()) return ready.error();
   live = state;
@@ -238,8 +283,10 @@ Outcome restore_gate_state(const GateState& state) {
   __builtin_memcpy(mana_app_actions, live.actions, sizeof live.actions);
   constexpr uint64_t kGuard = 1 << 20;
   const uint64_t heap_low = page_down(live.brk_start);
-  set_arena_plan({live.placement_top, {heap_low, live.brk_limit}, {live.stack_low - kGuard, kArenaHigh}});
+  set_arena_plan(
+      {live.placement_top, {heap_low, live.brk_limit}, {live.stack_low - kGuard, kArenaHigh}});
   relearn_arena();
+  show_identity();
   return fill_vdso(live.vdso);
 }
 

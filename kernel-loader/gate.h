@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The gate: system calls that the upper half makes from the arena and that the kernel alone cannot answer as
-// needed are caught by a seccomp filter and done here, in a SIGSYS handler of the lower program's text.  The handler runs with
-// the upper %fs on the thread's stack (or its alternate one), all signals blocked; no libc, TLS or stack protector.
-// README.md has the list of calls.  State that must outlive a restart is in GateState; everything else is
-// read from the kernel again.
+// The gate: system calls that the upper half makes from the arena and that the kernel alone cannot
+// answer as needed are caught by a seccomp filter and done here, in a SIGSYS handler of the lower
+// program's text.  The handler runs with the upper %fs on the thread's stack (or its alternate
+// one), all signals blocked; no libc, TLS or stack protector. README.md has the list of calls.
+// State that must outlive a restart is in GateState; everything else is read from the kernel again.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ namespace mana::loader {
 inline constexpr int kCheckpointSignal = 60;
 inline constexpr int kSignals = 65;  // table size; signal numbers start at 1
 
-// A signal action as the application set it (layout of the kernel's struct).  handler 0: SIG_DFL, 1: SIG_IGN.
+// A signal action as the application set it (layout of the kernel's struct).  handler 0: SIG_DFL,
+// 1: SIG_IGN.
 struct AppAction {
   uint64_t handler;
   uint64_t flags;
@@ -30,45 +31,52 @@ struct AppAction {
 };
 static_assert(sizeof(AppAction) == 32);
 
-// All hooks are called in the gate's handler: upper %fs, signals blocked, no TLS may be touched before %fs is changed.
+// All hooks are called in the gate's handler: upper %fs, signals blocked, no TLS may be touched
+// before %fs is changed.
 struct GateHooks {
-  int64_t (*on_register)(UpperInterface* upper);           // kRegisterCall: returns what the front end gets in rax
-  void (*on_exit_group)(int code);                         // original process only; if it returns, the process exits
-  void (*before_unmap)(uint64_t address, uint64_t length); // for the lower half's registration caches; may be null
-  // What is installed in the kernel for every handler of the application, as void(int, siginfo_t*, void*); it finds the
-  // application's in mana_app_actions.  0: the application's own is installed (tests without trampolines).
+  int64_t (*on_register)(
+      UpperInterface* upper);       // kRegisterCall: returns what the front end gets in rax
+  void (*on_exit_group)(int code);  // original process only; if it returns, the process exits
+  void (*before_unmap)(uint64_t address,
+                       uint64_t length);  // for the lower half's registration caches; may be null
+  // What is installed in the kernel for every handler of the application, as void(int, siginfo_t*,
+  // void*); it finds the application's in mana_app_actions.  0: the application's own is installed
+  // (tests without trampolines).
   uint64_t signal_entry;
   // Handler of kernel signal 60 (SA_SIGINFO; flags below are added).  0: none.
   uint64_t checkpoint_handler;
   uint64_t checkpoint_flags;
-  // Front ends: the application's open of libmpich.so.12*, libmpi.so.12* / libmpi.so.40* (last part of the name, any
-  // trailing .N) gives these files.  Null: none.  The strings must stay.
+  // Front ends: the application's open of libmpich.so.12*, libmpi.so.12* / libmpi.so.40* (last part
+  // of the name, any trailing .N) gives these files.  Null: none.  The strings must stay.
   const char* front_end_mpich;
   const char* front_end_openmpi;
 };
 
-// Takes the numbers 3.. that are free for the application, so that whatever the lower half opens lies above them.
-// First thing in main(), while what is open is what the application inherits.
+// Takes the numbers 3.. that are free for the application, so that whatever the lower half opens
+// lies above them. First thing in main(), while what is open is what the application inherits.
 Outcome hold_descriptors();
 
-// Installs the handlers of SIGSYS and 60, the filter (all threads), and for a restart the application's actions.
+// Installs the handlers of SIGSYS and 60, the filter (all threads), and for a restart the
+// application's actions.
 Outcome install_gate(const GateHooks& hooks);
 
-// Some libraries replace SIGSYS or install handlers for signals the application owns: puts ours and the
-// application's back.  Call after the lower half's MPI_Init (any thread, lower %fs).
+// Some libraries replace SIGSYS or install handlers for signals the application owns: puts ours and
+// the application's back.  Call after the lower half's MPI_Init (any thread, lower %fs).
 void assert_gate_handlers();
 
 // True in the process that was launched, false in its forked and vforked children.
 bool in_original_process();
 
-// The application's actions, [1..64]; the signal entry reads `handler` (one word, changed before the kernel's action is).
+// The application's actions, [1..64]; the signal entry reads `handler` (one word, changed before
+// the kernel's action is).
 extern "C" AppAction mana_app_actions[kSignals];
 
 // --- parking
-// The checkpoint signal found the thread at `rip` with `rax`.  False: it stands between a caught call and its completion (a
-// descriptor not yet under its final number); send again.  Blocking calls of the gate (open of a FIFO,
-// accept, ppoll with a mask...) are made in the upper half (by code in the synthetic vdso), so a thread waiting in one has a
-// `rip` below the line, right behind a syscall instruction, like any other.
+// The checkpoint signal found the thread at `rip` with `rax`.  False: it stands between a caught
+// call and its completion (a descriptor not yet under its final number); send again.  Blocking
+// calls of the gate (open of a FIFO, accept, ppoll with a mask...) are made in the upper half (by
+// code in the synthetic vdso), so a thread waiting in one has a `rip` below the line, right behind
+// a syscall instruction, like any other.
 bool gate_may_park(uint64_t rip, int64_t rax);
 
 // --- state.  Fixed layout; part of the image.
@@ -81,55 +89,63 @@ struct GateState {
   uint32_t size;
   AppAction actions[kSignals];
   uint64_t brk_start, brk_current, brk_limit;
-  uint64_t stack_low, stack_high;         // of the main thread, guard excluded
-  uint64_t argument_start, argument_end;  // strings on it, as /proc/PID/cmdline and environ would show them
+  uint64_t stack_low, stack_high;  // of the main thread, guard excluded
+  uint64_t argument_start,
+      argument_end;  // strings on it, as /proc/PID/cmdline and environ would show them
   uint64_t environment_start, environment_end;
   uint64_t vdso, vdso_length;
-  uint64_t placement_top;                 // mappings are placed downwards from here
-  uint64_t stack_limit;                   // soft RLIMIT_STACK as the application should see it
-  int64_t rseq_offset;                    // of a thread's struct rseq from its %fs base
-  uint32_t rseq_length;                   // 0: the application has not registered
+  uint64_t placement_top;  // mappings are placed downwards from here
+  uint64_t stack_limit;    // soft RLIMIT_STACK as the application should see it
+  int64_t rseq_offset;     // of a thread's struct rseq from its %fs base
+  uint32_t rseq_length;    // 0: the application has not registered
   uint32_t rseq_signature;
-  uint64_t auxv[128];                     // pairs, ends with AT_NULL
-  char program[kPathSize];                // absolute path of the program (what /proc/self/exe is to the application)
-  char name[16];                          // of the process, as ps shows it
+  uint64_t auxv[128];       // pairs, ends with AT_NULL
+  char program[kPathSize];  // absolute path of the program (what /proc/self/exe is to the
+                            // application)
+  char name[16];            // of the process, as ps shows it
   uint64_t reserved[30];
 };
 
 void save_gate_state(GateState& state);
-// After the image is placed (the allocator learns from /proc/self/maps what is taken) and before install_gate.  Fills
-// the synthetic vdso's table with this kernel's functions.
+// After the image is placed (the allocator learns from /proc/self/maps what is taken) and before
+// install_gate.  Fills the synthetic vdso's table with this kernel's functions.
 Outcome restore_gate_state(const GateState& state);
 
-// --- descriptors.  Both sides run in the original process while the application is parked, without its locks.
+// --- descriptors.  Both sides run in the original process while the application is parked, without
+// its locks.
 enum class DescriptorKind : uint32_t {
-  standard = 1,  // inherited 0, 1 or 2, or a duplicate of one: the new process's own stream takes its place
+  standard = 1,  // inherited 0, 1 or 2, or a duplicate of one: the new process's own stream takes
+                 // its place
   file,          // regular: path, flags, offset
   directory,
-  device,        // character device
-  other,         // cannot be made again; `path` says what it is: "socket:[4711]", "pipe:[...]", "anon_inode:[eventpoll]"
+  device,  // character device
+  other,   // cannot be made again; `path` says what it is: "socket:[4711]", "pipe:[...]",
+           // "anon_inode:[eventpoll]"
 };
 struct Descriptor {
   int32_t number;
   DescriptorKind kind;
-  int32_t flags;            // open flags (O_ACCMODE, O_APPEND, O_NONBLOCK, ... without O_CREAT, O_TRUNC, O_EXCL)
+  int32_t
+      flags;  // open flags (O_ACCMODE, O_APPEND, O_NONBLOCK, ... without O_CREAT, O_TRUNC, O_EXCL)
   int32_t close_on_exec;
-  int32_t same_as;          // lowest number that shares this open file (offset included); itself when it is the lowest
+  int32_t same_as;  // lowest number that shares this open file (offset included); itself when it is
+                    // the lowest
   int32_t standard_number;  // kind standard: 0, 1 or 2
   int64_t offset;
-  uint32_t unlinked;        // the file has no name any more: cannot be opened again
+  uint32_t unlinked;  // the file has no name any more: cannot be opened again
   uint32_t reserved;
   char path[kPathSize];
 };
 
 // Calls each() for every descriptor of the application, in ascending order, until it returns false.
 Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), void* closure);
-// At a restart: begin keeps the new process's own 0, 1, 2; restore in ascending order of number (Error: names the path and
-// why); end gives up the numbers that were not restored, 0..2 included.
+// At a restart: begin keeps the new process's own 0, 1, 2; restore in ascending order of number
+// (Error: names the path and why); end gives up the numbers that were not restored, 0..2 included.
 Outcome begin_descriptor_restore();
 Outcome restore_descriptor(const Descriptor& descriptor);
 Outcome end_descriptor_restore();
-// A description as one word for a refusal: "socket", "pipe", "epoll", "eventfd", "deleted file", ...; null: can be restored.
+// A description as one word for a refusal: "socket", "pipe", "epoll", "eventfd", "deleted file",
+// ...; null: can be restored.
 const char* cannot_restore(const Descriptor& descriptor);
 
 }  // namespace mana::loader

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the gate's files share: the frame of a caught call, the live state, and the emulations by name.  Private to
-// kernel-loader.  Everything here runs in the SIGSYS handler: upper %fs, signals blocked, possibly on a small
-// alternate stack (keep frames under 2 KiB).
+// What the gate's files share: the frame of a caught call, the live state, and the emulations by
+// name.  Private to kernel-loader.  Everything here runs in the SIGSYS handler: upper %fs, signals
+// blocked, possibly on a small alternate stack (keep frames under 2 KiB).
 #pragma once
 
 #include <signal.h>
@@ -35,8 +35,12 @@ class CaughtCall {
     static constexpr int kRegister[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
     return reg(kRegister[i]);
   }
-  uint64_t reg(int which) const { return static_cast<uint64_t>(context_->uc_mcontext.gregs[which]); }
-  void set_reg(int which, uint64_t value) { context_->uc_mcontext.gregs[which] = static_cast<greg_t>(value); }
+  uint64_t reg(int which) const {
+    return static_cast<uint64_t>(context_->uc_mcontext.gregs[which]);
+  }
+  void set_reg(int which, uint64_t value) {
+    context_->uc_mcontext.gregs[which] = static_cast<greg_t>(value);
+  }
   uint64_t stack_pointer() const { return reg(REG_RSP); }
   // The mask that the thread gets back when the handler returns.
   uint64_t mask() const { return *reinterpret_cast<const uint64_t*>(&context_->uc_sigmask); }
@@ -44,10 +48,14 @@ class CaughtCall {
   ucontext_t* context() const { return context_; }
 
   // The call as it is, here and now.
-  long pass() const { return sys::raw(number_, argument(0), argument(1), argument(2), argument(3), argument(4), argument(5)); }
+  long pass() const {
+    return sys::raw(number_, argument(0), argument(1), argument(2), argument(3), argument(4),
+                    argument(5));
+  }
 
-  // Has the thread make the call in the upper half, as if it had never been caught, when the handler returns.  With
-  // `finish` a result that is not an error comes back to the gate before the application sees it.
+  // Has the thread make the call in the upper half, as if it had never been caught, when the
+  // handler returns.  With `finish` a result that is not an error comes back to the gate before the
+  // application sees it.
   BlockingCall& block(bool finish);
   void set_argument(int i, uint64_t value) {
     static constexpr int kRegister[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
@@ -101,7 +109,8 @@ void finish_blocking_call(CaughtCall& call);
 // --- the filter (gate_filter.cc)
 Outcome install_filter(uint64_t vdso);
 
-// Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the handler).
+// Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
+// handler).
 bool readable_word(uint64_t address);
 
 }  // namespace mana::loader

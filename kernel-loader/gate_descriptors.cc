@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Descriptor calls of the upper half.  In the original process the application owns the numbers below
-// first_lower_descriptor() and nothing else.  In its children there is no lower half to protect: closing is the kernel's
-// own there, and only "the lowest free number" still counts placeholders as free.
+// Descriptor calls of the upper half.  In the original process the application owns the numbers
+// below first_lower_descriptor() and nothing else.  In its children there is no lower half to
+// protect: closing is the kernel's own there, and only "the lowest free number" still counts
+// placeholders as free.
 #include <fcntl.h>
 
 #include <cerrno>
@@ -14,22 +15,37 @@ namespace {
 
 constexpr uint64_t kCloseRangeCloexec = 4;
 
+using Number = DescriptorTable::Number;
+
 bool original() { return process_kind() == ProcessKind::original; }
 
 uint64_t as_argument(int number) { return static_cast<uint64_t>(number); }
+
+class HoldTable : Hold {
+ public:
+  HoldTable() : Hold(fork_local().descriptor_lock, By::lasting_process) {}
+};
 
 bool closes_on_exec(int number) {
   return (sys::raw(__NR_fcntl, as_argument(number), F_GETFD) & FD_CLOEXEC) != 0;
 }
 
+// What the number is to the application.
+Number look_at(int number, bool in_original) {
+  const DescriptorTable& table = descriptor_table();
+  if (number < 0 || number == table.placeholder()) return Number::closed;
+  if (number >= table.first_lower()) return in_original ? Number::closed : Number::other;
+  const Number seen = table.look_at(number);
+  return seen == Number::free ? Number::closed : seen;
+}
+
 // In children: moves a new descriptor down to a placeholder's number if there is a lower one.
-long settle_in_child(int made, int least) {
-  const bool forked = process_kind() == ProcessKind::forked;
+long settle_in_child(int made, int least, ProcessKind kind) {
   DescriptorTable& table = descriptor_table();
   int lowest = -1;
-  if (forked) {
-    const Hold hold(fork_local().descriptor_lock);
-    lowest = table.claim(least);
+  if (kind == ProcessKind::forked) {
+    const HoldTable hold;
+    lowest = table.claim(least, true);
     if (lowest > made) {
       table.release(lowest);
       lowest = -1;
@@ -38,62 +54,70 @@ long settle_in_child(int made, int least) {
     lowest = table.find_placeholder(least, made);
   }
   if (lowest < 0) return made;
-  const long moved = sys::raw(__NR_dup3, as_argument(made), as_argument(lowest), closes_on_exec(made) ? O_CLOEXEC : 0);
+  const long moved = sys::raw(__NR_dup3, as_argument(made), as_argument(lowest),
+                              closes_on_exec(made) ? O_CLOEXEC : 0);
   sys::close(made);
   return moved;
 }
 
 // Original process.  `made` lies above; it moves to the lowest free number.
-long settle(int made, int least, uint32_t description) {
+long settle(int made) {
   DescriptorTable& table = descriptor_table();
   const int flags = closes_on_exec(made) ? O_CLOEXEC : 0;
   int number;
   {
-    const Hold hold(fork_local().descriptor_lock);
-    if (made < table.first_lower()) {  // somebody closed a placeholder with a call that is not caught
-      table.set_used(made, description);
+    const HoldTable hold;
+    if (made <
+        table.first_lower()) {  // somebody closed a placeholder with a call that is not caught
+      table.set_used(made);
       return made;
     }
-    number = table.claim(least);
-    if (number >= 0) table.set_used(number, description);
+    number = table.claim(0, false);
+    if (number >= 0) table.set_used(number);
   }
   long moved = -EMFILE;
-  if (number >= 0) moved = sys::raw(__NR_dup3, as_argument(made), as_argument(number), as_argument(flags));
+  if (number >= 0)
+    moved = sys::raw(__NR_dup3, as_argument(made), as_argument(number), as_argument(flags));
   sys::close(made);
   return moved;
 }
 
-// close(2) tells write errors of some file systems (NFS, quotas); replacing a descriptor does not.  So a duplicate
-// is closed first: each close of an open file flushes it.
-long release(int number) {
+// close(2) tells write errors of some file systems (NFS, quotas); replacing a descriptor does not.
+// So a duplicate is closed first: each close of an open file flushes it.
+long release(int number, Number what) {
   DescriptorTable& table = descriptor_table();
-  const long copy =
-      sys::raw(__NR_fcntl, as_argument(number), F_DUPFD_CLOEXEC, as_argument(table.first_lower()));
-  const long result = sys::failed(copy) ? 0 : sys::close(static_cast<int>(copy));
-  const Hold hold(fork_local().descriptor_lock);
+  long result = 0;
+  if (what == Number::file) {
+    const long copy = sys::raw(__NR_fcntl, as_argument(number), F_DUPFD_CLOEXEC,
+                               as_argument(table.first_lower()));
+    if (!sys::failed(copy)) result = sys::close(static_cast<int>(copy));
+  }
+  const HoldTable hold;
   table.release(number);
   return result;
 }
 
 long duplicate(int number, int least, bool close_on_exec) {
-  if (!is_application_descriptor(number)) return -EBADF;
-  if (!original()) {
-    const long made = sys::raw(__NR_fcntl, as_argument(number), close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD,
-                               as_argument(least));
-    return sys::failed(made) ? made : settle_in_child(static_cast<int>(made), least);
+  const ProcessKind kind = process_kind();
+  if (look_at(number, kind == ProcessKind::original) == Number::closed) return -EBADF;
+  if (kind != ProcessKind::original) {
+    const long made = sys::raw(__NR_fcntl, as_argument(number),
+                               close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD, as_argument(least));
+    return sys::failed(made) ? made : settle_in_child(static_cast<int>(made), least, kind);
   }
   DescriptorTable& table = descriptor_table();
   if (least < 0 || least >= table.first_lower()) return -EINVAL;
   int target;
   {
-    const Hold hold(fork_local().descriptor_lock);
-    target = table.claim(least);
+    const HoldTable hold;
+    target = table.claim(least, false);
     if (target < 0) return -EMFILE;
     table.set_used(target, table.description(number));
   }
-  const long made = sys::raw(__NR_dup3, as_argument(number), as_argument(target), close_on_exec ? O_CLOEXEC : 0);
+  const long made =
+      sys::raw(__NR_dup3, as_argument(number), as_argument(target), close_on_exec ? O_CLOEXEC : 0);
   if (sys::failed(made)) {
-    const Hold hold(fork_local().descriptor_lock);
+    const HoldTable hold;
     table.release(target);
   }
   return made;
@@ -101,23 +125,21 @@ long duplicate(int number, int least, bool close_on_exec) {
 
 }  // namespace
 
-bool is_application_descriptor(int number) {
-  const DescriptorTable& table = descriptor_table();
-  if (number < 0 || number == table.placeholder()) return false;
-  if (number >= table.first_lower()) return !original();
-  return table.is_open(number) && !table.is_placeholder(number);
-}
+bool is_application_descriptor(int number) { return look_at(number, original()) != Number::closed; }
 
 long adopt_descriptor(long result) {
   if (sys::failed(result)) return result;
   const int made = static_cast<int>(result);
-  return original() ? settle(made, 0, 0) : settle_in_child(made, 0);
+  const ProcessKind kind = process_kind();
+  return kind == ProcessKind::original ? settle(made) : settle_in_child(made, 0, kind);
 }
 
 long do_close(CaughtCall& call) {
   const int number = static_cast<int>(call.argument(0));
-  if (!is_application_descriptor(number)) return -EBADF;
-  return original() ? release(number) : sys::close(number);
+  const bool in_original = original();
+  const Number what = look_at(number, in_original);
+  if (what == Number::closed) return -EBADF;
+  return in_original ? release(number, what) : sys::close(number);
 }
 
 long do_close_range(CaughtCall& call) {
@@ -137,12 +159,14 @@ long do_close_range(CaughtCall& call) {
     return kept < last ? sys::raw(__NR_close_range, kept + 1, last, flags) : 0;
   }
   const auto end = static_cast<uint32_t>(table.first_lower());
-  if ((flags & ~kCloseRangeCloexec) != 0) return -EINVAL;  // a private table (CLOSE_RANGE_UNSHARE): not in this process
+  if ((flags & ~kCloseRangeCloexec) != 0)
+    return -EINVAL;  // a private table (CLOSE_RANGE_UNSHARE): not in this process
   if (first >= end) return 0;
   const uint32_t below = last >= end ? end : last + 1;
   if ((flags & kCloseRangeCloexec) != 0) return sys::raw(__NR_close_range, first, below - 1, flags);
   for (uint32_t number = first; number < below; number++) {
-    if (is_application_descriptor(static_cast<int>(number))) release(static_cast<int>(number));
+    const Number what = look_at(static_cast<int>(number), true);
+    if (what != Number::closed) release(static_cast<int>(number), what);
   }
   return 0;
 }
@@ -162,13 +186,15 @@ long do_dup_onto(CaughtCall& call) {
   const int to = static_cast<int>(call.argument(1));
   const uint64_t flags = call.number() == __NR_dup3 ? call.argument(2) : 0;
   DescriptorTable& table = descriptor_table();
-  if (!is_application_descriptor(from) || to < 0 || to == table.placeholder()) return -EBADF;
+  const bool in_original = original();
+  if (look_at(from, in_original) == Number::closed || to < 0 || to == table.placeholder())
+    return -EBADF;
   if (from == to) return call.number() == __NR_dup3 ? -EINVAL : to;
-  if (!original()) return call.pass();
+  if (!in_original) return call.pass();
   if (to >= table.first_lower()) return -EBADF;  // as beyond the limit of open files
   const long made = sys::raw(__NR_dup3, as_argument(from), as_argument(to), flags);
   if (sys::failed(made)) return made;
-  const Hold hold(fork_local().descriptor_lock);
+  const HoldTable hold;
   table.set_used(to, table.description(from));
   return made;
 }
@@ -185,7 +211,10 @@ long do_make_pair(CaughtCall& call, int pointer_argument) {
   }
   const long second = adopt_descriptor(made[1]);
   if (sys::failed(second)) {
-    original() ? release(static_cast<int>(first)) : sys::close(static_cast<int>(first));
+    if (original())
+      release(static_cast<int>(first), Number::other);
+    else
+      sys::close(static_cast<int>(first));
     return second;
   }
   pair[0] = static_cast<int>(first);

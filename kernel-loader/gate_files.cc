@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Calls of the upper half that name files: the MPI library it asks for is our front end, and its program is not the lower
-// half's.
+// Calls of the upper half that name files: the MPI library it asks for is our front end, and its
+// program is not the lower half's.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -26,7 +26,8 @@ const char* front_end_for(const char* path) {
   const char* name = last_part(path);
   if (!starts_with(name, "libmpi")) return nullptr;
   if (is_library(name, "libmpi.so.40")) return gate_hooks().front_end_openmpi;
-  if (is_library(name, "libmpich.so.12") || is_library(name, "libmpi.so.12")) return gate_hooks().front_end_mpich;
+  if (is_library(name, "libmpich.so.12") || is_library(name, "libmpi.so.12"))
+    return gate_hooks().front_end_mpich;
   return nullptr;
 }
 
@@ -43,10 +44,17 @@ bool names_own_program(const char* path) {
 // How the call opens.  openat2's structure may only be read when the kernel could.
 bool open_flags(const CaughtCall& call, uint64_t& flags) {
   switch (call.number()) {
-    case __NR_open: flags = call.argument(1); return true;
-    case __NR_openat: flags = call.argument(2); return true;
-    case __NR_creat: flags = O_CREAT | O_WRONLY | O_TRUNC; return true;
-    default: break;
+    case __NR_open:
+      flags = call.argument(1);
+      return true;
+    case __NR_openat:
+      flags = call.argument(2);
+      return true;
+    case __NR_creat:
+      flags = O_CREAT | O_WRONLY | O_TRUNC;
+      return true;
+    default:
+      break;
   }
   if (!readable_word(call.argument(2))) return false;
   flags = sys::pointer<const open_how>(call.argument(2))->flags;
@@ -54,7 +62,8 @@ bool open_flags(const CaughtCall& call, uint64_t& flags) {
 }
 
 bool may_block(const struct stat& status, uint64_t flags) {
-  return (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) && (flags & (O_PATH | O_NONBLOCK | O_DIRECTORY)) == 0;
+  return (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) &&
+         (flags & (O_PATH | O_NONBLOCK | O_DIRECTORY)) == 0;
 }
 
 }  // namespace
@@ -63,10 +72,12 @@ long do_open(CaughtCall& call, int path_argument) {
   const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
   const uint64_t path = call.argument(path_argument);
   struct stat status;
-  // Looks first: a wrong pointer is found out by the kernel, and opening a FIFO or a terminal may wait.
+  // Looks first: a wrong pointer is found out by the kernel, and opening a FIFO or a terminal may
+  // wait.
   const long seen = sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), 0);
   uint64_t flags = 0;
-  if (seen == -EFAULT || seen == -ENAMETOOLONG || !open_flags(call, flags)) return adopt_descriptor(call.pass());
+  if (seen == -EFAULT || seen == -ENAMETOOLONG || !open_flags(call, flags))
+    return adopt_descriptor(call.pass());
 
   const char* text = sys::pointer<const char>(path);
   const char* instead = nullptr;
@@ -74,7 +85,9 @@ long do_open(CaughtCall& call, int path_argument) {
     instead = front_end_for(text);
     if (instead == nullptr && names_own_program(text)) instead = live_state().program;
   }
-  if (instead != nullptr) return adopt_descriptor(sys::raw(__NR_openat, kHere, sys::bits(instead), flags & ~uint64_t{O_NOFOLLOW}));
+  if (instead != nullptr)
+    return adopt_descriptor(
+        sys::raw(__NR_openat, kHere, sys::bits(instead), flags & ~uint64_t{O_NOFOLLOW}));
   if (!sys::failed(seen) && may_block(status, flags)) {
     call.block(true);
     return 0;
@@ -83,11 +96,18 @@ long do_open(CaughtCall& call, int path_argument) {
 }
 
 long do_readlink(CaughtCall& call, int path_argument) {
-  const long got = call.pass();
-  if (sys::failed(got) || !names_own_program(sys::pointer<const char>(call.argument(path_argument)))) return got;
-  // The kernel has written `got` bytes there; what comes beyond must be checked by it as well.
+  // Looks first: a wrong pointer is found out by the kernel.  (The call itself must not be made:
+  // what it writes may be longer than the right answer, and programs clear their buffers instead of
+  // ending the text.)
+  const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
+  const uint64_t path = call.argument(path_argument);
+  struct stat status;
+  const long seen =
+      sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), AT_SYMLINK_NOFOLLOW);
+  if (sys::failed(seen) || !names_own_program(sys::pointer<const char>(path))) return call.pass();
   const uint64_t buffer = call.argument(path_argument + 1);
-  const auto size = static_cast<int64_t>(call.argument(path_argument + 2));
+  const auto size = static_cast<int64_t>(static_cast<int>(call.argument(path_argument + 2)));
+  if (size <= 0) return -EINVAL;
   const auto length = static_cast<int64_t>(text_length(live_state().program));
   const int64_t copied = length < size ? length : size;
   const long pid = sys::getpid();
@@ -96,10 +116,12 @@ long do_readlink(CaughtCall& call, int path_argument) {
   };
   const Vector from{sys::bits(live_state().program), static_cast<uint64_t>(copied)};
   const Vector to{buffer, static_cast<uint64_t>(copied)};
-  const long written = sys::raw(__NR_process_vm_writev, static_cast<uint64_t>(pid), sys::bits(&from), 1, sys::bits(&to), 1, 0);
+  const long written = sys::raw(__NR_process_vm_writev, static_cast<uint64_t>(pid),
+                                sys::bits(&from), 1, sys::bits(&to), 1, 0);
   if (written == copied) return copied;
   if (written == -EFAULT || written >= 0) return -EFAULT;
-  __builtin_memcpy(sys::pointer<char>(buffer), live_state().program, static_cast<size_t>(copied));  // call not allowed here
+  __builtin_memcpy(sys::pointer<char>(buffer), live_state().program,
+                   static_cast<size_t>(copied));  // call not allowed here
   return copied;
 }
 
@@ -109,7 +131,8 @@ long do_execve(CaughtCall& call, int path_argument) {
   const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
   const uint64_t path = call.argument(path_argument);
   const long seen = sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), AT_EMPTY_PATH);
-  if (seen != -EFAULT && seen != -ENAMETOOLONG && names_own_program(sys::pointer<const char>(path))) {
+  if (seen != -EFAULT && seen != -ENAMETOOLONG &&
+      names_own_program(sys::pointer<const char>(path))) {
     call.set_argument(path_argument, sys::bits(live_state().program));
   }
   // The new program inherits the mask that is in force at the call.

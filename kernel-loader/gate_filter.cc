@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The seccomp filter.  It first looks only at the call's number, so that the kernel knows calls that are not on the list as
-// always allowed and does not run the filter for them; then at where the call was made; then at arguments.
+// The seccomp filter.  It first looks only at the call's number, so that the kernel knows calls
+// that are not on the list as always allowed and does not run the filter for them; then at where
+// the call was made; then at arguments.
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -35,7 +36,8 @@ class FilterProgram {
 
  private:
   void put(uint16_t operation, uint32_t value, int if_true = 0, int if_false = 0) {
-    code_[count_++] = {operation, static_cast<uint8_t>(if_true), static_cast<uint8_t>(if_false), value};
+    code_[count_++] = {operation, static_cast<uint8_t>(if_true), static_cast<uint8_t>(if_false),
+                       value};
   }
   void load(size_t offset) { put(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)); }
   void jump(int test, uint32_t value, int if_true, int if_false) {
@@ -46,7 +48,8 @@ class FilterProgram {
     return offsetof(seccomp_data, args) + static_cast<size_t>(index) * 8 + (high ? 4 : 0);
   }
 
-  // The number is in the accumulator; rules [from, until) may match.  Jumps over the lower half are of any length (BPF_JA).
+  // The number is in the accumulator; rules [from, until) may match.  Jumps over the lower half are
+  // of any length (BPF_JA).
   void search(int from, int until) {
     if (until - from == 1) {
       const CaughtCallRule& rule = kCaughtCalls[from];
@@ -74,15 +77,19 @@ class FilterProgram {
     give(SECCOMP_RET_ALLOW);
     if (waits_in_vdso(rule)) {
       const VdsoTable* table = vdso_table(vdso_);
-      const uint64_t exempt = vdso_ + (rule.number == __NR_munmap ? table->unmap_own_stack_done : table->blocking_call_done);
+      const uint64_t exempt = vdso_ + (rule.number == __NR_munmap ? table->unmap_own_stack_done
+                                                                  : table->blocking_call_done);
       jump(BPF_JEQ, high_word(exempt), 0, 3);
       load(offsetof(seccomp_data, instruction_pointer));
       jump(BPF_JEQ, low_word(exempt), 0, 1);
       give(SECCOMP_RET_ALLOW);
     }
     switch (rule.when) {
-      case Catch::always: break;
-      case Catch::argument_set: allow_unless_set(rule.index); break;
+      case Catch::always:
+        break;
+      case Catch::argument_set:
+        allow_unless_set(rule.index);
+        break;
       case Catch::argument_equals:
         load(argument(rule.index, false));
         jump(BPF_JEQ, rule.value, 1, 0);
@@ -102,7 +109,9 @@ class FilterProgram {
         jump(BPF_JEQ, rule.value, 0, 1);
         give(SECCOMP_RET_ALLOW);
         break;
-      case Catch::refuse: give(SECCOMP_RET_ERRNO | rule.value); return;
+      case Catch::refuse:
+        give(SECCOMP_RET_ERRNO | rule.value);
+        return;
     }
     give(SECCOMP_RET_TRAP);
   }
@@ -130,8 +139,10 @@ class FilterProgram {
       case __NR_epoll_pwait:
       case 441:
       case __NR_rt_sigsuspend:
-      case __NR_rt_sigtimedwait: return true;
-      default: return false;
+      case __NR_rt_sigtimedwait:
+        return true;
+      default:
+        return false;
     }
   }
 
@@ -150,7 +161,8 @@ long install(const sock_fprog* program, uint64_t flags) {
 Outcome install_filter(uint64_t vdso) {
   FilterProgram builder(vdso);
   const sock_fprog* program = builder.build();
-  // SPEC_ALLOW: the filter is no sandbox and must not cost the application its speculative store bypass (Linux 4.17).
+  // SPEC_ALLOW: the filter is no sandbox and must not cost the application its speculative store
+  // bypass (Linux 4.17).
   constexpr uint64_t kFlags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
   long got = install(program, kFlags);
   if (sys::failed(got)) {

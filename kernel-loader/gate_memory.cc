@@ -11,7 +11,8 @@
 namespace mana::loader {
 namespace {
 
-constexpr uint64_t kLowestMapping = 65536;  // vm.mmap_min_addr's usual value; lower hints mean nothing
+constexpr uint64_t kLowestMapping =
+    65536;  // vm.mmap_min_addr's usual value; lower hints mean nothing
 constexpr uint64_t kGigabyte = uint64_t{1} << 30;
 
 bool ends_below_line(uint64_t address, uint64_t length) {
@@ -19,15 +20,18 @@ bool ends_below_line(uint64_t address, uint64_t length) {
 }
 
 void tell_unmap(uint64_t address, uint64_t length) {
-  if (gate_hooks().before_unmap != nullptr && in_original_process()) gate_hooks().before_unmap(address, length);
+  if (gate_hooks().before_unmap != nullptr && in_original_process())
+    gate_hooks().before_unmap(address, length);
 }
 
-// Some files can only be mapped at multiples of their own huge page size and refuse everything else.
+// Some files can only be mapped at multiples of their own huge page size and refuse everything
+// else.
 long place_anywhere(uint64_t length, int protection, int flags, int descriptor, uint64_t offset) {
   uint64_t alignment = alignment_for(length, flags);
   for (;;) {
     const long got = map_in_arena(length, protection, flags, descriptor, offset, alignment);
-    const bool may_be_alignment = got == -EINVAL && (flags & MAP_ANONYMOUS) == 0 && alignment < kGigabyte;
+    const bool may_be_alignment =
+        got == -EINVAL && (flags & MAP_ANONYMOUS) == 0 && alignment < kGigabyte;
     if (!may_be_alignment) return got;
     alignment = alignment < kHugePage ? kHugePage : kGigabyte;
   }
@@ -50,9 +54,11 @@ long do_mmap(CaughtCall& call) {
     if (!sys::failed(got)) note_mapped(static_cast<uint64_t>(got), length);
     return got;
   }
-  if ((flags & MAP_32BIT) != 0) return call.pass();  // the kernel finds room between 1 and 2 GiB: upper half
+  if ((flags & MAP_32BIT) != 0)
+    return call.pass();  // the kernel finds room between 1 and 2 GiB: upper half
   if (hint >= kLowestMapping && ends_below_line(hint, length)) {
-    const long got = sys::mmap(hint, length, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset);
+    const long got =
+        sys::mmap(hint, length, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset);
     if (!sys::failed(got)) {
       note_mapped(static_cast<uint64_t>(got), length);
       return got;
@@ -68,7 +74,8 @@ long do_munmap(CaughtCall& call) {
   tell_unmap(address, length);
   const uint64_t stack = call.stack_pointer();
   const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
-  if ((stack >= address && stack < page_up(address + length)) || (here >= address && here < page_up(address + length))) {
+  if ((stack >= address && stack < page_up(address + length)) ||
+      (here >= address && here < page_up(address + length))) {
     // A thread that ends takes its own stack away (musl does): no handler can return to that.
     note_unmapped(address, length);
     call.set_reg(REG_R9, call.reg(REG_RIP));
@@ -104,7 +111,8 @@ long do_mremap(CaughtCall& call) {
     if (got == -ENOMEM && !in_place_only) {
       // mremap replaces what is at its target, so the target is held by a mapping of its own first.
       const uint64_t alignment = alignment_for(new_length, 0);
-      const long target = map_in_arena(new_length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, alignment);
+      const long target = map_in_arena(
+          new_length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, alignment);
       if (sys::failed(target)) return target;
       got = sys::raw(__NR_mremap, old_address, old_length, new_length, flags | MREMAP_FIXED,
                      static_cast<uint64_t>(target));
@@ -120,7 +128,8 @@ long do_mremap(CaughtCall& call) {
   return got;
 }
 
-// The kernel has one program break and it is the lower half's.  As there, failure is told by the old value.
+// The kernel has one program break and it is the lower half's.  As there, failure is told by the
+// old value.
 long do_brk(CaughtCall& call) {
   GateState& state = live_state();
   const Hold hold(fork_local().action_lock);
@@ -151,10 +160,11 @@ long do_shmat(CaughtCall& call) {
   if (sys::failed(known)) return known;
   const uint64_t length = page_up(segment.shm_segsz);
   // A place is held by a mapping that the segment then replaces.
-  const long target = map_in_arena(length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0,
-                                   alignment_for(length, 0));
+  const long target = map_in_arena(length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                   -1, 0, alignment_for(length, 0));
   if (sys::failed(target)) return target;
-  const long got = sys::raw(__NR_shmat, call.argument(0), static_cast<uint64_t>(target), call.argument(2) | SHM_REMAP);
+  const long got = sys::raw(__NR_shmat, call.argument(0), static_cast<uint64_t>(target),
+                            call.argument(2) | SHM_REMAP);
   if (sys::failed(got)) {
     sys::munmap(static_cast<uint64_t>(target), length);
     note_unmapped(static_cast<uint64_t>(target), length);

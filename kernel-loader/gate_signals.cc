@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Signal calls of the upper half.  Two rules: a handler of the application is entered through the lower half's signal entry
-// (it may interrupt the lower half), and SIGSYS and the checkpoint signal are never blocked or replaced.
+// Signal calls of the upper half.  Two rules: a handler of the application is entered through the
+// lower half's signal entry (it may interrupt the lower half), and SIGSYS and the checkpoint signal
+// are never blocked or replaced.
 #include <signal.h>
 
 #include <cerrno>
@@ -48,7 +49,8 @@ long virtual_action(int signal, uint64_t action, uint64_t old) {
   AppAction& known = mana_app_actions[signal];
   if (old != 0 && !writable_action(old)) return -EFAULT;
   const AppAction before = known;
-  if (action != 0 && process_kind() != ProcessKind::vforked) known = *sys::pointer<const AppAction>(action);
+  if (action != 0 && process_kind() != ProcessKind::vforked)
+    known = *sys::pointer<const AppAction>(action);
   if (old != 0) *sys::pointer<AppAction>(old) = before;
   return 0;
 }
@@ -68,7 +70,8 @@ long do_rt_sigaction(CaughtCall& call) {
   const int signal = static_cast<int>(call.argument(0));
   const uint64_t action = call.argument(1);
   const uint64_t old = call.argument(2);
-  if (signal < 1 || signal >= kSignals || call.argument(3) != kMaskSize || signal == SIGKILL || signal == SIGSTOP) {
+  if (signal < 1 || signal >= kSignals || call.argument(3) != kMaskSize || signal == SIGKILL ||
+      signal == SIGSTOP) {
     return call.pass();
   }
   if (action != 0 && !readable_action(action)) return -EFAULT;
@@ -80,20 +83,22 @@ long do_rt_sigaction(CaughtCall& call) {
   if (action != 0) {
     const AppAction asked = *sys::pointer<const AppAction>(action);
     wanted = {asked.handler, asked.flags, asked.restorer, asked.mask & ~kOurSignals};
-    // A vforked child has signal actions of its own but shares the table: nothing of it may reach the table.  It never
-    // enters the lower half, so its handlers need no detour.
+    // A vforked child has signal actions of its own but shares the table: nothing of it may reach
+    // the table.  It never enters the lower half, so its handlers need no detour.
     if (process_kind() != ProcessKind::vforked) {
-      // The word that the signal entry reads comes first: an old action in the kernel may meet the new handler for a
-      // moment, but no new one an old handler.
+      // The word that the signal entry reads comes first: an old action in the kernel may meet the
+      // new handler for a moment, but no new one an old handler.
       __atomic_store_n(&mana_app_actions[signal].handler, asked.handler, __ATOMIC_RELEASE);
       mana_app_actions[signal] = asked;
-      if (asked.handler >= kHandlerMin && gate_hooks().signal_entry != 0) wanted.handler = gate_hooks().signal_entry;
+      if (asked.handler >= kHandlerMin && gate_hooks().signal_entry != 0)
+        wanted.handler = gate_hooks().signal_entry;
     }
   }
-  const long got = sys::raw(__NR_rt_sigaction, static_cast<uint64_t>(signal), action != 0 ? sys::bits(&wanted) : 0, old,
-                            kMaskSize);
+  const long got = sys::raw(__NR_rt_sigaction, static_cast<uint64_t>(signal),
+                            action != 0 ? sys::bits(&wanted) : 0, old, kMaskSize);
   if (sys::failed(got) || old == 0) return got;
-  // What the kernel says is the truth (SA_RESETHAND, children); where that is our entry, the table says the rest.
+  // What the kernel says is the truth (SA_RESETHAND, children); where that is our entry, the table
+  // says the rest.
   auto* told = sys::pointer<AppAction>(old);
   if (told->handler == gate_hooks().signal_entry && told->handler != 0) {
     told->handler = before.handler;
@@ -112,10 +117,17 @@ long do_rt_sigprocmask(CaughtCall& call) {
     if (!readable_word(set)) return -EFAULT;
     const uint64_t asked = *sys::pointer<const uint64_t>(set);
     switch (how) {
-      case SIG_BLOCK: call.set_mask(before | (asked & ~kOurSignals)); break;
-      case SIG_UNBLOCK: call.set_mask(before & ~asked); break;
-      case SIG_SETMASK: call.set_mask(asked & ~kOurSignals); break;
-      default: return -EINVAL;
+      case SIG_BLOCK:
+        call.set_mask(before | (asked & ~kOurSignals));
+        break;
+      case SIG_UNBLOCK:
+        call.set_mask(before & ~asked);
+        break;
+      case SIG_SETMASK:
+        call.set_mask(asked & ~kOurSignals);
+        break;
+      default:
+        return -EINVAL;
     }
   }
   if (old != 0) {
@@ -130,7 +142,8 @@ long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument) {
   const uint64_t mask = call.argument(mask_argument);
   if (mask != 0 && !readable_word(mask)) return -EFAULT;
   BlockingCall& blocking = call.block(false);
-  if (mask == 0 || call.argument(size_argument) != kMaskSize) return 0;  // the kernel refuses other sizes by itself
+  if (mask == 0 || call.argument(size_argument) != kMaskSize)
+    return 0;  // the kernel refuses other sizes by itself
   blocking.mask = *sys::pointer<const uint64_t>(mask) & ~kOurSignals;
   call.set_argument(mask_argument, sys::bits(&blocking.mask));
   return 0;
@@ -161,21 +174,24 @@ long do_signalfd(CaughtCall& call) {
 }
 
 Outcome install_handlers() {
-  // All signals blocked: the handler holds locks and has the thread's registers half in hand.  On the alternate stack
-  // where there is one, because the interrupted stack may be a small one that expects no signals (Go).
+  // All signals blocked: the handler holds locks and has the thread's registers half in hand.  On
+  // the alternate stack where there is one, because the interrupted stack may be a small one that
+  // expects no signals (Go).
   const sys::KernelAction ours{reinterpret_cast<uint64_t>(&mana_gate_sigsys),
                                SA_SIGINFO | SA_ONSTACK | kRestorerFlag,
                                reinterpret_cast<uint64_t>(&mana_gate_restorer), ~uint64_t{0}};
   long got = sys::rt_sigaction(kSigSys, &ours, nullptr);
   if (sys::failed(got)) return Error{"install the handler of SIGSYS", sys::error_of(got)};
   if (gate_hooks().checkpoint_handler == 0) return Done{};
-  // Not SIGSYS: a parked thread serves the agent with code of the upper half, whose calls are caught like any.
+  // Not SIGSYS: a parked thread serves the agent with code of the upper half, whose calls are
+  // caught like any.
   constexpr uint64_t sigsys = uint64_t{1} << (kSigSys - 1);
   const sys::KernelAction checkpoint{gate_hooks().checkpoint_handler,
                                      SA_SIGINFO | gate_hooks().checkpoint_flags | kRestorerFlag,
                                      reinterpret_cast<uint64_t>(&mana_gate_restorer), ~sigsys};
   got = sys::rt_sigaction(kCheckpointSignal, &checkpoint, nullptr);
-  if (sys::failed(got)) return Error{"install the handler of the checkpoint signal", sys::error_of(got)};
+  if (sys::failed(got))
+    return Error{"install the handler of the checkpoint signal", sys::error_of(got)};
   return Done{};
 }
 
@@ -184,10 +200,12 @@ void assert_gate_handlers() {
   for (int signal = 1; signal < kSignals; signal++) {
     if (is_ours(signal) || signal == SIGKILL || signal == SIGSTOP) continue;
     sys::KernelAction now;
-    if (sys::failed(sys::rt_sigaction(signal, nullptr, &now)) || !replaced_by_library(now)) continue;
+    if (sys::failed(sys::rt_sigaction(signal, nullptr, &now)) || !replaced_by_library(now))
+      continue;
     const AppAction& known = mana_app_actions[signal];
     sys::KernelAction back{known.handler, known.flags, known.restorer, known.mask & ~kOurSignals};
-    if (known.handler >= kHandlerMin && gate_hooks().signal_entry != 0) back.handler = gate_hooks().signal_entry;
+    if (known.handler >= kHandlerMin && gate_hooks().signal_entry != 0)
+      back.handler = gate_hooks().signal_entry;
     sys::rt_sigaction(signal, &back, nullptr);
   }
 }
@@ -199,14 +217,16 @@ void handle_own_sigsys(siginfo_t* info, ucontext_t* context) {
   if (action.handler >= kHandlerMin) {
     const auto handler = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(action.handler);
     uint64_t blocked;
-    sys::rt_sigprocmask(SIG_SETMASK, reinterpret_cast<const uint64_t*>(&context->uc_sigmask), &blocked);
+    sys::rt_sigprocmask(SIG_SETMASK, reinterpret_cast<const uint64_t*>(&context->uc_sigmask),
+                        &blocked);
     handler(kSigSys, info, context);
     sys::rt_sigprocmask(SIG_SETMASK, &blocked, nullptr);
     return;
   }
   const sys::KernelAction standard{};
   sys::rt_sigaction(kSigSys, &standard, nullptr);
-  sys::raw(__NR_tgkill, static_cast<uint64_t>(sys::getpid()), static_cast<uint64_t>(sys::gettid()), kSigSys);
+  sys::raw(__NR_tgkill, static_cast<uint64_t>(sys::getpid()), static_cast<uint64_t>(sys::gettid()),
+           kSigSys);
   const uint64_t only_sigsys = uint64_t{1} << (kSigSys - 1);
   sys::rt_sigprocmask(SIG_UNBLOCK, &only_sigsys, nullptr);
 }

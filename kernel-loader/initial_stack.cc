@@ -64,13 +64,15 @@ Result<InitialStack> build_stack(const Region& stack, StackContent& content) {
   const Sizes sizes = measure(content);
   const uint64_t file_name_size = text_length(content.file_name) + 1;
   const char* platform = sys::pointer<const char>(content.auxv.value(AT_PLATFORM));
-  const uint64_t words =
-      1 + sizes.argument_count + 1 + sizes.environment_count + 1 + static_cast<uint64_t>(Auxv::kWords);
-  const uint64_t needed = content.skip + sizes.argument_bytes + sizes.environment_bytes + file_name_size + words * 8 + 256;
+  const uint64_t words = 1 + sizes.argument_count + 1 + sizes.environment_count + 1 +
+                         static_cast<uint64_t>(Auxv::kWords);
+  const uint64_t needed = content.skip + sizes.argument_bytes + sizes.environment_bytes +
+                          file_name_size + words * 8 + 256;
   // execve allows arguments a quarter of the stack.
-  if (needed > stack.length() / 4 * 3 || sizes.argument_bytes + sizes.environment_bytes > stack.length() / 4) {
-    return Error{"arguments and environment do not fit on the stack", E2BIG, needed, stack.length()}.so(
-        "raise the stack limit (ulimit -s)");
+  if (needed > stack.length() / 4 * 3 ||
+      sizes.argument_bytes + sizes.environment_bytes > stack.length() / 4) {
+    return Error{"arguments and environment do not fit on the stack", E2BIG, needed, stack.length()}
+        .so("raise the stack limit (ulimit -s)");
   }
   const uint64_t file_name = stack.high - content.skip - 8 - file_name_size;
   put_text(file_name, content.file_name);

@@ -9,8 +9,10 @@ size_t IntervalTable::first_ending_at_or_after(uint64_t address) const {
   size_t high = count_;
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if (ranges_[middle].high >= address) high = middle;
-    else low = middle + 1;
+    if (ranges_[middle].high >= address)
+      high = middle;
+    else
+      low = middle + 1;
   }
   return low;
 }
@@ -19,7 +21,8 @@ size_t IntervalTable::first_ending_at_or_after(uint64_t address) const {
 void IntervalTable::replace(size_t from, size_t until, const Region* with, size_t count) {
   const size_t tail = count_ - until;
   if (count != until - from) {
-    __builtin_memmove(static_cast<void*>(ranges_ + from + count), ranges_ + until, tail * sizeof(Region));
+    __builtin_memmove(static_cast<void*>(ranges_ + from + count), ranges_ + until,
+                      tail * sizeof(Region));
   }
   for (size_t i = 0; i < count; i++) ranges_[from + i] = with[i];
   count_ = from + count + tail;
@@ -59,8 +62,10 @@ bool IntervalTable::overlaps(Region range) const {
   return at < count_ && ranges_[at].low < range.high;
 }
 
-uint64_t IntervalTable::find_below(uint64_t top, uint64_t bottom, uint64_t length, uint64_t alignment) const {
-  // `next` is the first range above the gap that is looked at; gaps are visited from the highest down.
+uint64_t IntervalTable::find_below(uint64_t top, uint64_t bottom, uint64_t length,
+                                   uint64_t alignment) const {
+  // `next` is the first range above the gap that is looked at; gaps are visited from the highest
+  // down.
   size_t next = first_ending_at_or_after(top + 1);
   for (;;) {
     uint64_t gap_high = next < count_ && ranges_[next].low < top ? ranges_[next].low : top;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which parts of the arena are taken: a sorted array of disjoint ranges that do not touch.  It is exact as long as the gate
-// sees every change; where it is not (shmdt, growing stacks, a fork at the wrong moment) placements fail with EEXIST,
-// never destroy, and the table is read from /proc/self/maps again.  No locks, no kernel calls: tested on its own.
+// Which parts of the arena are taken: a sorted array of disjoint ranges that do not touch.  It is
+// exact as long as the gate sees every change; where it is not (shmdt, growing stacks, a fork at
+// the wrong moment) placements fail with EEXIST, never destroy, and the table is read from
+// /proc/self/maps again.  No locks, no kernel calls: tested on its own.
 //
-// Searching is a scan from the top down and changing is a memmove, both linear in the number of ranges.  That is a few hundred in
-// ordinary programs (less than a microsecond) and at most vm.max_map_count.
+// Searching is a scan from the top down and changing is a memmove, both linear in the number of
+// ranges.  That is a few hundred in ordinary programs (less than a microsecond) and at most
+// vm.max_map_count.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +34,8 @@ class IntervalTable {
   bool remove(Region range);
   bool overlaps(Region range) const;
 
-  // Highest free `length` bytes that end at or below `top`, start at or above `bottom`, and start on a multiple of
-  // `alignment`.  0: none.
+  // Highest free `length` bytes that end at or below `top`, start at or above `bottom`, and start
+  // on a multiple of `alignment`.  0: none.
   uint64_t find_below(uint64_t top, uint64_t bottom, uint64_t length, uint64_t alignment) const;
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Where the two halves lie (x86-64), and the types for their addresses.  Everything below the line is upper half and is
-// saved; everything above is the lower half's and the kernel's.  Used by all zones; no code, no libc.
+// Where the two halves lie (x86-64), and the types for their addresses.  Everything below the line
+// is upper half and is saved; everything above is the lower half's and the kernel's.  Used by all
+// zones; no code, no libc.
 #pragma once
 
 #include <compare>
@@ -21,18 +22,21 @@ constexpr uint64_t page_up(uint64_t value) { return (value + kPage - 1) & ~(kPag
 constexpr bool in_upper_half(uint64_t address) { return address < kLine; }
 constexpr bool in_arena(uint64_t address) { return address >= kArenaLow && address < kArenaHigh; }
 
-// The numbers from 0 to this one (excluded) are the application's descriptors; the lower half's are from here up.  The
-// same on every lower half as long as the limit is the same.  `soft_limit`: of RLIMIT_NOFILE.
+// The numbers from 0 to this one (excluded) are the application's descriptors; the lower half's are
+// from here up.  The same on every lower half as long as the limit is the same.  `soft_limit`: of
+// RLIMIT_NOFILE.
 inline constexpr int kMostApplicationDescriptors = 1024;
 constexpr int first_lower_descriptor(uint64_t soft_limit) {
-  return soft_limit / 2 < kMostApplicationDescriptors ? static_cast<int>(soft_limit / 2) : kMostApplicationDescriptors;
+  return soft_limit / 2 < kMostApplicationDescriptors ? static_cast<int>(soft_limit / 2)
+                                                      : kMostApplicationDescriptors;
 }
 
-// The system call number with which a front end's constructor hands its UpperInterface to the gate (rdi), the kRegisterCall
-// of upper/interface.h.  No kernel has such a call.
+// The system call number with which a front end's constructor hands its UpperInterface to the gate
+// (rdi), the kRegisterCall of upper/interface.h.  No kernel has such a call.
 inline constexpr long kFrontEndCall = 0x4d414e41;
 
-// An address of the upper half, or of an image not yet placed.  There is no operator*: the memory may not be there.
+// An address of the upper half, or of an image not yet placed.  There is no operator*: the memory
+// may not be there.
 class UpperAddress {
  public:
   constexpr UpperAddress() = default;
@@ -51,7 +55,9 @@ struct Region {
   uint64_t high = 0;  // excluded
   constexpr uint64_t length() const { return high - low; }
   constexpr bool contains(uint64_t address) const { return address >= low && address < high; }
-  constexpr bool overlaps(const Region& other) const { return low < other.high && other.low < high; }
+  constexpr bool overlaps(const Region& other) const {
+    return low < other.high && other.low < high;
+  }
 };
 
 }  // namespace mana::loader

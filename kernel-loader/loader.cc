@@ -20,8 +20,9 @@
 namespace mana::loader {
 namespace {
 
-// Where things go in the arena, from low to high: program, heap, (mappings, growing down from) placement_top, stack.  The
-// random parts are what the kernel's address randomisation would give, or more.
+// Where things go in the arena, from low to high: program, heap, (mappings, growing down from)
+// placement_top, stack.  The random parts are what the kernel's address randomisation would give,
+// or more.
 constexpr uint64_t kProgramOffset = uint64_t{64} << 30;
 constexpr uint64_t kProgramSpread = uint64_t{1} << 40;
 constexpr uint64_t kHeapSpread = 32 << 20;
@@ -40,7 +41,8 @@ struct Randomness {
 
 Randomness roll() {
   Randomness dice{};
-  constexpr uint64_t kNoRandomize = 0x0040000;  // personality(ADDR_NO_RANDOMIZE): setarch -R, debuggers
+  constexpr uint64_t kNoRandomize =
+      0x0040000;  // personality(ADDR_NO_RANDOMIZE): setarch -R, debuggers
   const long persona = sys::raw(__NR_personality, 0xffffffff);
   if (!sys::failed(persona) && (static_cast<uint64_t>(persona) & kNoRandomize) != 0) return dice;
   sys::raw(__NR_getrandom, sys::bits(&dice), sizeof dice, 0);
@@ -72,15 +74,18 @@ Result<LoadedElf> load_file(const char* path, uint64_t wanted) {
   const OpenFile file(path);
   if (file.descriptor < 0) return Error{"open", -file.descriptor}.at(path);
   ElfHeaders headers;
-  if (Outcome read = read_elf_headers(file.descriptor, headers); !read.ok()) return read.error().at(path);
+  if (Outcome read = read_elf_headers(file.descriptor, headers); !read.ok())
+    return read.error().at(path);
   const Result<PlacedElf> placed = place_segments(file.descriptor, headers, wanted);
   if (!placed.ok()) return placed.error().at(path);
   const Elf64_Phdr* stack = headers.find(PT_GNU_STACK);
-  return LoadedElf{placed.value(), headers.file.e_phnum, stack != nullptr && (stack->p_flags & PF_X) != 0};
+  return LoadedElf{placed.value(), headers.file.e_phnum,
+                   stack != nullptr && (stack->p_flags & PF_X) != 0};
 }
 
-// The stack is mapped whole, as far as the application's limit allows it to grow, and takes memory page by page.  Huge
-// pages are kept off it: the kernel's own stacks start too small for them, and an image would be megabytes larger.
+// The stack is mapped whole, as far as the application's limit allows it to grow, and takes memory
+// page by page.  Huge pages are kept off it: the kernel's own stacks start too small for them, and
+// an image would be megabytes larger.
 Result<Region> map_stack(const Randomness& dice, uint64_t limit, bool executable) {
   uint64_t size = limit == kUnlimited ? kUnlimitedStack : page_up(limit);
   if (size < kLeastStack) size = kLeastStack;
@@ -100,19 +105,35 @@ Result<Region> map_stack(const Randomness& dice, uint64_t limit, bool executable
   return Error{"map the application's stack", sys::error_of(got), high - size, size};
 }
 
-Auxv application_auxv(const LoadedElf& program, const LoadedElf& interpreter, uint64_t vdso, const Auxv& own) {
+Auxv application_auxv(const LoadedElf& program, const LoadedElf& interpreter, uint64_t vdso,
+                      const Auxv& own) {
   Auxv auxv = own;
   for (int i = 0; auxv.words[i] != AT_NULL; i += 2) {
     uint64_t& value = auxv.words[i + 1];
     switch (auxv.words[i]) {
-      case AT_SYSINFO_EHDR: value = vdso; break;
-      case AT_PHDR: value = program.placed.program_headers; break;
-      case AT_PHENT: value = sizeof(Elf64_Phdr); break;
-      case AT_PHNUM: value = program.header_count; break;
-      case AT_BASE: value = interpreter.placed.bias; break;
-      case AT_ENTRY: value = program.placed.entry; break;
-      case AT_SECURE: value = 0; break;
-      default: break;
+      case AT_SYSINFO_EHDR:
+        value = vdso;
+        break;
+      case AT_PHDR:
+        value = program.placed.program_headers;
+        break;
+      case AT_PHENT:
+        value = sizeof(Elf64_Phdr);
+        break;
+      case AT_PHNUM:
+        value = program.header_count;
+        break;
+      case AT_BASE:
+        value = interpreter.placed.bias;
+        break;
+      case AT_ENTRY:
+        value = program.placed.entry;
+        break;
+      case AT_SECURE:
+        value = 0;
+        break;
+      default:
+        break;
     }
   }
   if (auxv.value(AT_SYSINFO_EHDR) == 0) {
@@ -127,15 +148,17 @@ Auxv application_auxv(const LoadedElf& program, const LoadedElf& interpreter, ui
 }
 
 // The rooms are kept free before anything is placed by the allocator.
-void plan_arena(const PlacedElf& program, bool position_independent, const Region& stack, const Randomness& dice,
-                GateState& state) {
-  const uint64_t program_end = position_independent ? program.high : kArenaLow + kProgramOffset + dice.program;
+void plan_arena(const PlacedElf& program, bool position_independent, const Region& stack,
+                const Randomness& dice, GateState& state) {
+  const uint64_t program_end =
+      position_independent ? program.high : kArenaLow + kProgramOffset + dice.program;
   state.brk_start = state.brk_current = program_end + dice.heap;
   state.brk_limit = program_end + kHeapRoom;
   state.stack_low = stack.low;
   state.stack_high = stack.high;
   state.placement_top = stack.low - kGuard - dice.mappings;
-  set_arena_plan({state.placement_top, {program_end, state.brk_limit}, {stack.low - kGuard, kArenaHigh}});
+  set_arena_plan(
+      {state.placement_top, {program_end, state.brk_limit}, {stack.low - kGuard, kArenaHigh}});
 }
 
 Program inspected;  // 12 KiB: too large for small stacks
@@ -150,13 +173,15 @@ Result<LoadedProgram> load_program(const LaunchPlan& plan) {
   for (char* const* variable = plan.environment; *variable != nullptr; variable++) {
     if (starts_with(*variable, "PATH=")) search = *variable + 5;
   }
-  if (Outcome looked = find_program(plan.program, search, found); !looked.ok()) return looked.error();
+  if (Outcome looked = find_program(plan.program, search, found); !looked.ok())
+    return looked.error();
   if (Outcome looked = inspect_program(found, inspected); !looked.ok()) return looked.error();
 
   Auxv own;
   if (Outcome read = read_auxv(own); !read.ok()) return read.error();
   const Randomness dice = roll();
-  const Result<LoadedElf> program = load_file(inspected.path, kArenaLow + kProgramOffset + dice.program);
+  const Result<LoadedElf> program =
+      load_file(inspected.path, kArenaLow + kProgramOffset + dice.program);
   if (!program.ok()) return program.error();
   const Result<Region> stack = map_stack(dice, plan.stack_limit, program.value().executable_stack);
   if (!stack.ok()) return stack.error();
@@ -167,9 +192,13 @@ Result<LoadedProgram> load_program(const LaunchPlan& plan) {
   if (!vdso.ok()) return vdso.error();
   if (Outcome filled = fill_vdso(vdso.value().address); !filled.ok()) return filled.error();
 
-  StackContent content{&inspected, found, plan.arguments, plan.environment,
-                       application_auxv(program.value(), interpreter.value(), vdso.value().address, own),
-                       dice.stack_pointer};
+  StackContent content{
+      &inspected,
+      found,
+      plan.arguments,
+      plan.environment,
+      application_auxv(program.value(), interpreter.value(), vdso.value().address, own),
+      dice.stack_pointer};
   const Result<InitialStack> built = build_stack(stack.value(), content);
   if (!built.ok()) return built.error();
   state.argument_start = built.value().arguments.low;
@@ -191,7 +220,8 @@ void unregister_rseq(const LowerRseq& rseq) {
   constexpr uint64_t kUnregister = 1;
   constexpr uint64_t kGlibcSignature = 0x53053053;
   if (rseq.size == 0) return;
-  // The kernel wants the length of the registration, which glibc's __rseq_size tells only for some versions.
+  // The kernel wants the length of the registration, which glibc's __rseq_size tells only for some
+  // versions.
   for (const uint64_t length : {uint64_t{rseq.size}, uint64_t{32}}) {
     if (sys::raw(__NR_rseq, rseq.address, length, kUnregister, kGlibcSignature) == 0) return;
   }
@@ -212,10 +242,10 @@ void show_identity() {
 void start_program(const LoadedProgram& program, const LowerRseq& rseq) {
   unregister_rseq(rseq);
   show_identity();
-  // %fs = 0, as execve leaves it, also says from here on that this thread is in the upper half.  %rdx = 0: no function
-  // for atexit (System V ABI); %rbp = 0: the outermost frame.
+  // %fs = 0, as execve leaves it, also says from here on that this thread is in the upper half.
+  // %rdx = 0: no function for atexit (System V ABI); %rbp = 0: the outermost frame.
   __asm__ volatile(
-      "movl $158, %%eax\n\t"    // arch_prctl(ARCH_SET_FS, 0)
+      "movl $158, %%eax\n\t"  // arch_prctl(ARCH_SET_FS, 0)
       "movl $0x1002, %%edi\n\t"
       "xorl %%esi, %%esi\n\t"
       "syscall\n\t"

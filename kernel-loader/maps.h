@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reads /proc/self/maps line by line with raw system calls.  Ranges only; the names are for messages.
+// Reads /proc/self/maps line by line with raw system calls.  Ranges only; the names are for
+// messages.
 #pragma once
 
 #include "kernel-loader/layout.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The five functions that compilers call by themselves (freestanding.h).  Compiled so that the loops stay loops.
+// The five functions that compilers call by themselves (freestanding.h).  Compiled so that the
+// loops stay loops.
 #include <cstddef>
 #include <cstdint>
 
@@ -15,7 +16,8 @@ void* memmove(void* to, const void* from, size_t size) {
   auto* out = static_cast<unsigned char*>(to);
   const auto* in = static_cast<const unsigned char*>(from);
   if (out <= in || out >= in + size) return memcpy(to, from, size);
-  // Backwards by words: the arena's table shifts up when a range is added (the direction flag is slow backwards).
+  // Backwards by words: the arena's table shifts up when a range is added (the direction flag is
+  // slow backwards).
   while (size >= 8) {
     size -= 8;
     uint64_t word;

@@ -13,8 +13,8 @@
 namespace mana::loader {
 namespace {
 
-constexpr int kMostScripts = 5;       // the kernel's limit on interpreters of interpreters
-constexpr size_t kScriptLine = 256;   // the kernel reads this much of a file to find "#!"
+constexpr int kMostScripts = 5;      // the kernel's limit on interpreters of interpreters
+constexpr size_t kScriptLine = 256;  // the kernel reads this much of a file to find "#!"
 
 struct File {
   explicit File(long opened) : descriptor(static_cast<int>(opened)) {}
@@ -34,7 +34,8 @@ Outcome check_may_execute(const char* path) {
   if (sys::failed(got)) return Error{"find program", sys::error_of(got)};
   if (S_ISDIR(status.st_mode)) return Error{"execute", EISDIR};
   if (!S_ISREG(status.st_mode)) return Error{"execute: not a regular file", EACCES};
-  const long allowed = sys::raw(__NR_faccessat, static_cast<uint64_t>(AT_FDCWD), sys::bits(path), 1 /* X_OK */);
+  const long allowed =
+      sys::raw(__NR_faccessat, static_cast<uint64_t>(AT_FDCWD), sys::bits(path), 1 /* X_OK */);
   if (sys::failed(allowed)) return Error{"execute", sys::error_of(allowed)};
   return Done{};
 }
@@ -49,7 +50,8 @@ void path_of_descriptor(int descriptor, char (&path)[kPathSize]) {
 // Puts `words` (each with its NUL) before what is in the prefix.
 bool put_before(Program& program, const char* words, size_t size, uint32_t count) {
   size_t old_size = 0;
-  for (uint32_t i = 0; i < program.prefix_words; i++) old_size += text_length(program.prefix + old_size) + 1;
+  for (uint32_t i = 0; i < program.prefix_words; i++)
+    old_size += text_length(program.prefix + old_size) + 1;
   if (old_size + size > sizeof program.prefix) return false;
   for (size_t i = old_size; i > 0; i--) program.prefix[size + i - 1] = program.prefix[i - 1];
   for (size_t i = 0; i < size; i++) program.prefix[i] = words[i];
@@ -79,7 +81,8 @@ bool parse_script_line(const char* line, size_t length, ScriptLine& parsed) {
 }
 
 Outcome enter_script(const char* path, const ScriptLine& line, Program& program) {
-  if (line.interpreter[0] == 0) return Error{"a script whose #! line names no interpreter", ENOEXEC};
+  if (line.interpreter[0] == 0)
+    return Error{"a script whose #! line names no interpreter", ENOEXEC};
   char words[2 * kScriptLine + kPathSize];
   size_t size = 0;
   uint32_t count = 0;
@@ -92,8 +95,8 @@ Outcome enter_script(const char* path, const ScriptLine& line, Program& program)
   };
   append(line.interpreter);
   if (line.argument[0] != 0) append(line.argument);
-  // At the first level the script's own name takes the place of argv[0]; deeper, the interpreter that turned
-  // out to be a script is already the first word.
+  // At the first level the script's own name takes the place of argv[0]; deeper, the interpreter
+  // that turned out to be a script is already the first word.
   if (program.prefix_words == 0) append(path);
   if (!put_before(program, words, size, count)) return Error{"script interpreters", E2BIG};
   return Done{};
@@ -105,19 +108,23 @@ Outcome check_elf(int descriptor, Program& program) {
   if (Outcome read = read_elf_headers(descriptor, headers); !read.ok()) return read;
   const Elf64_Phdr* interpreter = headers.find(PT_INTERP);
   if (interpreter == nullptr) {
-    return Error{"a static program: the MPI in it cannot be replaced"}.so("link it dynamically (without -static)");
+    return Error{"a static program: the MPI in it cannot be replaced"}.so(
+        "link it dynamically (without -static)");
   }
   if (interpreter->p_filesz < 2 || interpreter->p_filesz > sizeof program.interpreter) {
     return Error{"unusable PT_INTERP", ENOEXEC};
   }
-  const long got = sys::pread(descriptor, program.interpreter, interpreter->p_filesz, interpreter->p_offset);
+  const long got =
+      sys::pread(descriptor, program.interpreter, interpreter->p_filesz, interpreter->p_offset);
   if (got != static_cast<long>(interpreter->p_filesz) || program.interpreter[got - 1] != 0) {
     return Error{"unusable PT_INTERP", ENOEXEC};
   }
   program.position_independent = headers.file.e_type == ET_DYN;
   const File loader(sys::open_read(program.interpreter));
   if (loader.descriptor < 0) {
-    return Error{"open its dynamic loader", -loader.descriptor}.so("is it built for this system?").at(program.interpreter);
+    return Error{"open its dynamic loader", -loader.descriptor}
+        .so("is it built for this system?")
+        .at(program.interpreter);
   }
   if (Outcome read = read_elf_headers(loader.descriptor, headers); !read.ok()) {
     return read.error().during("its dynamic loader").at(program.interpreter);
@@ -157,7 +164,8 @@ Outcome inspect_program(const char* path, Program& program) {
   ScriptLine line;
   const char* current = path;
   for (int depth = 0; depth <= kMostScripts; depth++) {
-    if (Outcome allowed = check_may_execute(current); !allowed.ok()) return allowed.error().at(current);
+    if (Outcome allowed = check_may_execute(current); !allowed.ok())
+      return allowed.error().at(current);
     const File file(sys::open_read(current));
     if (file.descriptor < 0) return Error{"open program", -file.descriptor}.at(current);
     char head[kScriptLine];
@@ -168,22 +176,26 @@ Outcome inspect_program(const char* path, Program& program) {
       if (checked.ok() || checked.error().where[0] != 0) return checked;
       return checked.error().at(current);
     }
-    if (Outcome entered = enter_script(current, line, program); !entered.ok()) return entered.error().at(current);
+    if (Outcome entered = enter_script(current, line, program); !entered.ok())
+      return entered.error().at(current);
     current = line.interpreter;
   }
   return Error{"scripts that interpret scripts", ELOOP}.at(path);
 }
 
-Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure), void* closure) {
+Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure),
+                         void* closure) {
   const File file(sys::open_read(path));
   if (file.descriptor < 0) return Error{"open", -file.descriptor}.at(path);
   ElfHeaders headers;
-  if (Outcome read = read_elf_headers(file.descriptor, headers); !read.ok()) return read.error().at(path);
+  if (Outcome read = read_elf_headers(file.descriptor, headers); !read.ok())
+    return read.error().at(path);
   const Elf64_Phdr* dynamic = headers.find(PT_DYNAMIC);
   if (dynamic == nullptr) return Done{};
   const auto entry_at = [&](uint64_t i, Elf64_Dyn& entry) {
     return (i + 1) * sizeof entry <= dynamic->p_filesz &&
-           sys::pread(file.descriptor, &entry, sizeof entry, dynamic->p_offset + i * sizeof entry) == sizeof entry &&
+           sys::pread(file.descriptor, &entry, sizeof entry,
+                      dynamic->p_offset + i * sizeof entry) == sizeof entry &&
            entry.d_tag != DT_NULL;
   };
   Elf64_Dyn entry;

@@ -14,33 +14,60 @@ constexpr int kBrokenInvariant = 86;
 
 const char* words_for(int number) {
   switch (number) {
-    case EPERM: return "Operation not permitted";
-    case ENOENT: return "No such file or directory";
-    case EIO: return "Input/output error";
-    case E2BIG: return "Argument list too long";
-    case ENOEXEC: return "Exec format error";
-    case EBADF: return "Bad file descriptor";
-    case ENOMEM: return "Cannot allocate memory";
-    case EACCES: return "Permission denied";
-    case EFAULT: return "Bad address";
-    case EBUSY: return "Device or resource busy";
-    case EEXIST: return "File exists";
-    case ENODEV: return "No such device";
-    case ENOTDIR: return "Not a directory";
-    case EISDIR: return "Is a directory";
-    case EINVAL: return "Invalid argument";
-    case EMFILE: return "Too many open files";
-    case ENFILE: return "Too many open files in system";
-    case ETXTBSY: return "Text file busy";
-    case ENOSPC: return "No space left on device";
-    case ESPIPE: return "Illegal seek";
-    case EROFS: return "Read-only file system";
-    case ENAMETOOLONG: return "File name too long";
-    case ENOSYS: return "Function not implemented";
-    case ELOOP: return "Too many levels of symbolic links";
-    case EOPNOTSUPP: return "Operation not supported";
-    case ESTALE: return "Stale file handle";
-    default: return nullptr;
+    case EPERM:
+      return "Operation not permitted";
+    case ENOENT:
+      return "No such file or directory";
+    case EIO:
+      return "Input/output error";
+    case E2BIG:
+      return "Argument list too long";
+    case ENOEXEC:
+      return "Exec format error";
+    case EBADF:
+      return "Bad file descriptor";
+    case ENOMEM:
+      return "Cannot allocate memory";
+    case EACCES:
+      return "Permission denied";
+    case EFAULT:
+      return "Bad address";
+    case EBUSY:
+      return "Device or resource busy";
+    case EEXIST:
+      return "File exists";
+    case ENODEV:
+      return "No such device";
+    case ENOTDIR:
+      return "Not a directory";
+    case EISDIR:
+      return "Is a directory";
+    case EINVAL:
+      return "Invalid argument";
+    case EMFILE:
+      return "Too many open files";
+    case ENFILE:
+      return "Too many open files in system";
+    case ETXTBSY:
+      return "Text file busy";
+    case ENOSPC:
+      return "No space left on device";
+    case ESPIPE:
+      return "Illegal seek";
+    case EROFS:
+      return "Read-only file system";
+    case ENAMETOOLONG:
+      return "File name too long";
+    case ENOSYS:
+      return "Function not implemented";
+    case ELOOP:
+      return "Too many levels of symbolic links";
+    case EOPNOTSUPP:
+      return "Operation not supported";
+    case ESTALE:
+      return "Stale file handle";
+    default:
+      return nullptr;
   }
 }
 
@@ -61,8 +88,10 @@ void format_error(const char* area, const Error& error, char* text, size_t size)
   if (error.number != 0) {
     const char* words = words_for(error.number);
     line.add(": ");
-    if (words != nullptr) line.add(words);
-    else line.add("errno ").decimal(error.number);
+    if (words != nullptr)
+      line.add(words);
+    else
+      line.add("errno ").decimal(error.number);
   }
   if (error.advice != nullptr) line.add(": ").add(error.advice);
 }

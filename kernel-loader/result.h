@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A value, or what went wrong: allocation free, usable in every zone.  The lowest function says what it was doing, the
-// errno as the kernel gave it, up to two numbers (addresses, sizes) and the file concerned; callers add during().
+// A value, or what went wrong: allocation free, usable in every zone.  The lowest function says
+// what it was doing, the errno as the kernel gave it, up to two numbers (addresses, sizes) and the
+// file concerned; callers add during().
 #pragma once
 
 #include <cstddef>
@@ -9,12 +10,12 @@
 namespace mana::loader {
 
 struct Error {
-  const char* what = "";      // what was being done, or what is wrong
-  int number = 0;             // errno, or 0 when the kernel has not refused anything
-  uint64_t first = 0, second = 0;   // printed as +0x... when not zero
-  const char* stage = nullptr;      // larger step, added by during()
-  const char* advice = nullptr;     // what the user can do
-  char where[192] = {};             // file or object, cut if too long
+  const char* what = "";           // what was being done, or what is wrong
+  int number = 0;                  // errno, or 0 when the kernel has not refused anything
+  uint64_t first = 0, second = 0;  // printed as +0x... when not zero
+  const char* stage = nullptr;     // larger step, added by during()
+  const char* advice = nullptr;    // what the user can do
+  char where[192] = {};            // file or object, cut if too long
 
   Error during(const char* larger) const {
     Error copy = *this;

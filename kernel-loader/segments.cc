@@ -25,7 +25,8 @@ Result<Span> span_of(const ElfHeaders& headers) {
       return Error{"unusable PT_LOAD segment", ENOEXEC, segment.p_vaddr, segment.p_memsz};
     }
     if (page_down(segment.p_vaddr) < span.low) span.low = page_down(segment.p_vaddr);
-    if (page_up(segment.p_vaddr + segment.p_memsz) > span.high) span.high = page_up(segment.p_vaddr + segment.p_memsz);
+    if (page_up(segment.p_vaddr + segment.p_memsz) > span.high)
+      span.high = page_up(segment.p_vaddr + segment.p_memsz);
     const bool power_of_two = (segment.p_align & (segment.p_align - 1)) == 0;
     if (power_of_two && segment.p_align > span.alignment) span.alignment = segment.p_align;
   }
@@ -34,12 +35,13 @@ Result<Span> span_of(const ElfHeaders& headers) {
 }
 
 int protection_of(const Elf64_Phdr& segment) {
-  return ((segment.p_flags & PF_R) != 0 ? PROT_READ : 0) | ((segment.p_flags & PF_W) != 0 ? PROT_WRITE : 0) |
+  return ((segment.p_flags & PF_R) != 0 ? PROT_READ : 0) |
+         ((segment.p_flags & PF_W) != 0 ? PROT_WRITE : 0) |
          ((segment.p_flags & PF_X) != 0 ? PROT_EXEC : 0);
 }
 
-// The kernel gives bss whole pages, and clears what the file's last page holds beyond the data, to the end of the
-// page: glibc's loader keeps its first heap there and relies on the zeros.
+// The kernel gives bss whole pages, and clears what the file's last page holds beyond the data, to
+// the end of the page: glibc's loader keeps its first heap there and relies on the zeros.
 Outcome map_segment(int descriptor, const Elf64_Phdr& segment, uint64_t bias) {
   const uint64_t start = bias + segment.p_vaddr;
   const uint64_t file_end = start + segment.p_filesz;
@@ -72,10 +74,12 @@ Result<uint64_t> reserve(const ElfHeaders& headers, const Span& span, uint64_t w
     if (sys::failed(got)) return Error{"find room in the arena", sys::error_of(got), 0, length};
     return static_cast<uint64_t>(got);
   }
-  const uint64_t at =
-      headers.file.e_type == ET_DYN ? (wanted + span.alignment - 1) & ~(span.alignment - 1) : span.low;
+  const uint64_t at = headers.file.e_type == ET_DYN
+                          ? (wanted + span.alignment - 1) & ~(span.alignment - 1)
+                          : span.low;
   if (!in_upper_half(at) || !in_upper_half(at + length)) {
-    return Error{"its link address belongs to the lower half", 0, at, length}.so("link it position-independent (-pie)");
+    return Error{"its link address belongs to the lower half", 0, at, length}.so(
+        "link it position-independent (-pie)");
   }
   const long got = sys::mmap(at, length, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE);
   if (sys::failed(got)) return Error{"reserve its address range", sys::error_of(got), at, length};
@@ -112,9 +116,11 @@ Result<PlacedElf> place_segments(int descriptor, const ElfHeaders& headers, uint
     const Elf64_Phdr& segment = headers.segments[i];
     if (segment.p_type == PT_PHDR) placed.program_headers = placed.bias + segment.p_vaddr;
     if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
-    if (Outcome mapped = map_segment(descriptor, segment, placed.bias); !mapped.ok()) return mapped.error();
+    if (Outcome mapped = map_segment(descriptor, segment, placed.bias); !mapped.ok())
+      return mapped.error();
     if (placed.program_headers == 0 && headers.file.e_phoff - segment.p_offset < segment.p_filesz) {
-      placed.program_headers = placed.bias + segment.p_vaddr + (headers.file.e_phoff - segment.p_offset);
+      placed.program_headers =
+          placed.bias + segment.p_vaddr + (headers.file.e_phoff - segment.p_offset);
     }
   }
   give_back_holes(headers, placed.bias, span);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The only way from this folder to the kernel: raw system calls, no errno, no libc.  Usable in every zone.
+// The only way from this folder to the kernel: raw system calls, no errno, no libc.  Usable in
+// every zone.
 #pragma once
 
 #include <asm/unistd.h>
@@ -9,8 +10,8 @@
 
 namespace mana::sys {
 
-inline long raw(long number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0,
-                uint64_t f = 0) {
+inline long raw(long number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0,
+                uint64_t e = 0, uint64_t f = 0) {
   long result;
   register uint64_t r10 __asm__("r10") = d;
   register uint64_t r8 __asm__("r8") = e;
@@ -37,7 +38,8 @@ inline int gettid() { return static_cast<int>(raw(__NR_gettid)); }
 inline long close(int descriptor) { return raw(__NR_close, static_cast<uint64_t>(descriptor)); }
 inline long open_read(const char* path, int more_flags = 0) {
   constexpr int kReadCloseOnExec = 02000000;
-  return raw(__NR_openat, static_cast<uint64_t>(-100), bits(path), static_cast<uint64_t>(kReadCloseOnExec | more_flags));
+  return raw(__NR_openat, static_cast<uint64_t>(-100), bits(path),
+             static_cast<uint64_t>(kReadCloseOnExec | more_flags));
 }
 inline long read(int descriptor, void* to, size_t size) {
   return raw(__NR_read, static_cast<uint64_t>(descriptor), bits(to), size);
@@ -45,7 +47,8 @@ inline long read(int descriptor, void* to, size_t size) {
 inline long pread(int descriptor, void* to, size_t size, uint64_t offset) {
   return raw(__NR_pread64, static_cast<uint64_t>(descriptor), bits(to), size, offset);
 }
-inline long mmap(uint64_t at, uint64_t length, int protection, int flags, int descriptor = -1, uint64_t offset = 0) {
+inline long mmap(uint64_t at, uint64_t length, int protection, int flags, int descriptor = -1,
+                 uint64_t offset = 0) {
   return raw(__NR_mmap, at, length, static_cast<uint64_t>(protection), static_cast<uint64_t>(flags),
              static_cast<uint64_t>(descriptor), offset);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A few words about strings, for code without libc.  TextLine builds one line in a fixed buffer and cuts what is too long.
+// A few words about strings, for code without libc.  TextLine builds one line in a fixed buffer and
+// cuts what is too long.
 #pragma once
 
 #include <cstddef>

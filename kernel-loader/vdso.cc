@@ -12,8 +12,9 @@
 namespace mana::loader {
 namespace {
 
-constexpr const char* kNames[kVdsoFunctions] = {"__vdso_clock_gettime", "__vdso_gettimeofday", "__vdso_time",
-                                                "__vdso_clock_getres", "__vdso_getcpu"};
+constexpr const char* kNames[kVdsoFunctions] = {"__vdso_clock_gettime", "__vdso_gettimeofday",
+                                                "__vdso_time", "__vdso_clock_getres",
+                                                "__vdso_getcpu"};
 
 // The kernel's own vdso, as an ELF image in memory.
 struct KernelVdso {
@@ -23,8 +24,8 @@ struct KernelVdso {
   uint32_t symbol_count = 0;
 };
 
-// The number of symbols stands only in the hash tables: in DT_HASH directly; in DT_GNU_HASH it is one more than the last
-// index of the chain that starts furthest up.
+// The number of symbols stands only in the hash tables: in DT_HASH directly; in DT_GNU_HASH it is
+// one more than the last index of the chain that starts furthest up.
 uint32_t count_by_gnu_hash(const uint32_t* table) {
   const uint32_t buckets = table[0];
   const uint32_t first_hashed = table[1];
@@ -50,7 +51,8 @@ KernelVdso read_kernel_vdso(uint64_t base) {
       vdso.bias = base + segment[i].p_offset - segment[i].p_vaddr;
       loaded = true;
     }
-    if (segment[i].p_type == PT_DYNAMIC) dynamic = sys::pointer<const Elf64_Dyn>(base + segment[i].p_offset);
+    if (segment[i].p_type == PT_DYNAMIC)
+      dynamic = sys::pointer<const Elf64_Dyn>(base + segment[i].p_offset);
   }
   if (!loaded || dynamic == nullptr) return {};
   for (; dynamic->d_tag != DT_NULL; dynamic++) {
@@ -80,22 +82,26 @@ uint64_t function_of(const KernelVdso& vdso, const char* name) {
 
 Result<Vdso> place_vdso() {
   const uint64_t length = kVdsoTableOffset + kPage;
-  const long got = map_in_arena(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, kPage);
+  const long got =
+      map_in_arena(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, kPage);
   if (sys::failed(got)) return Error{"place the vdso", sys::error_of(got), 0, length};
   const auto address = static_cast<uint64_t>(got);
   const uint64_t size = embedded_vdso_size < length ? embedded_vdso_size : length;
   __builtin_memcpy(sys::pointer<void>(address), embedded_vdso, size);
   const long made = sys::raw(__NR_mprotect, address, kVdsoTableOffset, PROT_READ | PROT_EXEC);
-  if (sys::failed(made)) return Error{"make the vdso executable", sys::error_of(made), address, length};
+  if (sys::failed(made))
+    return Error{"make the vdso executable", sys::error_of(made), address, length};
   return Vdso{address, length};
 }
 
 Outcome fill_vdso(uint64_t address) {
   const uint64_t page = address + kVdsoTableOffset;
   long changed = sys::raw(__NR_mprotect, page, kPage, PROT_READ | PROT_WRITE);
-  if (sys::failed(changed)) return Error{"open the vdso's table", sys::error_of(changed), page, kPage};
+  if (sys::failed(changed))
+    return Error{"open the vdso's table", sys::error_of(changed), page, kPage};
   auto* table = sys::pointer<VdsoTable>(page);
-  if (table->magic != TABLE_MAGIC || table->version != 1 || table->function_count != kVdsoFunctions) {
+  if (table->magic != TABLE_MAGIC || table->version != 1 ||
+      table->function_count != kVdsoFunctions) {
     return Error{"the vdso in the image is of an unknown version", 0, address, table->version};
   }
   Auxv auxv;
@@ -106,7 +112,8 @@ Outcome fill_vdso(uint64_t address) {
     table->functions[i] = function != 0 ? function : address + table->plain_calls[i];
   }
   changed = sys::raw(__NR_mprotect, page, kPage, PROT_READ);
-  if (sys::failed(changed)) return Error{"close the vdso's table", sys::error_of(changed), page, kPage};
+  if (sys::failed(changed))
+    return Error{"close the vdso's table", sys::error_of(changed), page, kPage};
   return Done{};
 }
 

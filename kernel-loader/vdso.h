@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The synthetic vdso: what the upper half gets as AT_SYSINFO_EHDR, and the code in which its caught blocking calls wait.
-// Lies in the arena and is part of the image; each start and restart fills its table (page 1) with addresses of the kernel of
-// the day.  Private to kernel-loader.
+// The synthetic vdso: what the upper half gets as AT_SYSINFO_EHDR, and the code in which its caught
+// blocking calls wait. Lies in the arena and is part of the image; each start and restart fills its
+// table (page 1) with addresses of the kernel of the day.  Private to kernel-loader.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,8 @@ extern const unsigned long embedded_vdso_size;
 
 inline constexpr int kVdsoFunctions = 5;
 inline constexpr uint64_t kVdsoTableOffset = 4096;
-inline constexpr uint64_t kFinishCall = FINISH_CALL;  // rax of the call that blocking_call ends with
+inline constexpr uint64_t kFinishCall =
+    FINISH_CALL;  // rax of the call that blocking_call ends with
 
 // Offsets are from the start of the vdso.
 struct VdsoTable {
@@ -35,13 +36,13 @@ static_assert(sizeof(VdsoTable) == 16 + 23 * 8);
 
 // On the waiting thread's stack, above its stack pointer.
 struct BlockingCall {
-  uint64_t arguments[6];   // as the application passed them
-  uint64_t finish;         // 1: a result that is not an error goes to the gate (kFinishCall)
-  uint64_t result;         // of the system call, for the finish
+  uint64_t arguments[6];  // as the application passed them
+  uint64_t finish;        // 1: a result that is not an error goes to the gate (kFinishCall)
+  uint64_t result;        // of the system call, for the finish
   uint64_t number;
-  uint64_t mask;           // the signal mask argument without the signals that stay ours
-  uint64_t mask_pair[2];   // pselect6: its address and size
-  uint64_t flags;          // a system call keeps the flags register
+  uint64_t mask;          // the signal mask argument without the signals that stay ours
+  uint64_t mask_pair[2];  // pselect6: its address and size
+  uint64_t flags;         // a system call keeps the flags register
   uint64_t reserved;
   uint64_t return_rip, return_rsp;
 };

@@ -31,7 +31,7 @@ struct AgentJob {
   std::string program;                     // absolute path
   std::vector<std::string> arguments;      // argv[0]...
   int64_t restarted_from = -1;             // generation, or -1
-  UpperInterface* upper = nullptr;         // null: no front end has registered (yet: see agent_set_upper)
+  UpperInterface* upper = nullptr;         // null: no front end has registered yet; then stop.h knows when one has
   // Ends this process as the lower MPI wants it (MPI_Finalize where it is initialised), with this exit code.  Called on the agent's
   // thread while everything of the application is parked.  Must not return.
   std::function<void(int exit_code)> leave;
@@ -41,15 +41,10 @@ struct AgentJob {
 // then: the job runs, but cannot be checkpointed.  Sets control words of a restored upper half back.
 bool agent_start(const AgentJob& job);
 
-// A front end has registered with the gate.  May come before or after agent_start.
-void agent_set_upper(UpperInterface* upper);
-
 // The process is about to exit (exit_group of the application, or after MPI_Finalize): removes the job's file, closes
-// connections.  Any thread; idempotent; waits for the agent's thread unless called on it.
+// connections.  In a job of one, an image that has been taken is written and committed first.  Any thread; idempotent; waits
+// for the agent's thread unless called on it.
 void agent_end();
-
-// In a child that the application forked: forget the agent without touching its sockets' state.
-void agent_forget_in_child();
 
 // Core operations (core_ops.h), called by application threads through a crossing.
 int closure_begin(void* arguments);

@@ -20,6 +20,9 @@ constexpr std::size_t kFxsaveBytes = 512;
 constexpr std::size_t kSoftwareBytesAt = 464;  // of the FXSAVE area: the kernel says there what the frame holds
 constexpr uint32_t kMagic1 = 0x46505853;       // FP_XSTATE_MAGIC1
 
+// x87, SSE, AVX, AVX-512: gdb knows where these lie; of what follows it guesses.
+constexpr uint64_t kFixedLayout = 0xe7;
+
 struct SoftwareBytes {
   uint32_t magic1, extended_bytes;
   uint64_t features;
@@ -57,6 +60,14 @@ user_regs_struct registers_of(const ParkSlot& thread, const ucontext_t& context)
   return regs;
 }
 
+// The id that the thread's libc knows it by: the word that the kernel clears at its end.  After a restart it is not the kernel's;
+// libthread_db finds threads by it.
+pid_t application_tid(const ParkSlot& thread) {
+  int32_t known = 0;
+  if (thread.tid_address != 0) std::memcpy(&known, reinterpret_cast<const void*>(thread.tid_address), sizeof known);
+  return known > 0 ? known : thread.tid.load();
+}
+
 }  // namespace
 
 std::size_t CoreNotes::add(const char* name, uint32_t type, const void* data, std::size_t bytes) {
@@ -89,7 +100,7 @@ void CoreNotes::add_process(const std::string& program, const std::vector<std::s
 void CoreNotes::add_thread(const ParkSlot& thread) {
   const auto* context = reinterpret_cast<const ucontext_t*>(thread.context);
   prstatus_t status{};
-  status.pr_pid = thread.tid.load();
+  status.pr_pid = application_tid(thread);
   status.pr_ppid = getppid();
   status.pr_pgrp = getpgrp();
   std::memcpy(&status.pr_sighold, &context->uc_sigmask, sizeof status.pr_sighold);
@@ -106,7 +117,8 @@ void CoreNotes::add_thread(const ParkSlot& thread) {
     std::memcpy(&software, fp + kSoftwareBytesAt, sizeof software);
     if (software.magic1 == kMagic1 && software.xstate_bytes > kFxsaveBytes) {
       std::string state(fp, software.xstate_bytes);
-      std::memcpy(state.data() + kSoftwareBytesAt, &software.features, sizeof software.features);  // where gdb looks for XCR0
+      const uint64_t features = software.features & kFixedLayout;
+      std::memcpy(state.data() + kSoftwareBytesAt, &features, sizeof features);  // where gdb looks for XCR0
       add("LINUX", NT_X86_XSTATE, state.data(), state.size());
     }
   }

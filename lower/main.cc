@@ -5,6 +5,7 @@
 // then on this file's code runs only when called: by the gate (a front end registers; the application ends) and by the
 // `init` operation (the ranks can talk now: the agent joins the job).
 // Restart: restore.cc.
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -23,6 +24,7 @@
 #include "lower/stop.h"
 #include "lower/table.h"
 #include "lower/threads.h"
+#include "trampolines/callback.h"
 #include "trampolines/signal_entry.h"
 
 namespace mana::lower {
@@ -30,12 +32,8 @@ namespace {
 
 RankProcess process;
 
-// From the gate, with the upper %fs: only plain stores.
 int64_t on_register(UpperInterface* upper) {
-  fill_functions(upper);
-  set_intent_word(&upper->control.intent);
-  stop_set_upper(upper);
-  process.upper = upper;
+  register_upper(upper);
   return 0;
 }
 
@@ -62,12 +60,28 @@ void join_job(const core::Init& facts) {
 
 RankProcess& rank_process() { return process; }
 
+void register_upper(UpperInterface* upper) {
+  fill_functions(upper);
+  set_intent_word(&upper->control.intent);
+  stop_set_upper(upper);
+  trampolines::set_upper_interface(upper);
+  process.upper = upper;
+}
+
+void prepare_process() {
+  on_init(join_job);
+  set_leave(leave_process);
+  start_lending();
+  prepare_stopping();
+}
+
 loader::GateHooks gate_hooks() {
   loader::GateHooks hooks = {};
   hooks.on_register = on_register;
   hooks.on_exit_group = exit_on_lender;
   hooks.signal_entry = reinterpret_cast<uint64_t>(&mana_signal_entry);
   hooks.checkpoint_handler = reinterpret_cast<uint64_t>(&mana_park_handler);
+  hooks.checkpoint_flags = SA_RESTART | SA_ONSTACK;
   hooks.front_end_mpich = process.options.front_end_mpich.empty() ? nullptr : process.options.front_end_mpich.c_str();
   hooks.front_end_openmpi = process.options.front_end_openmpi.empty() ? nullptr : process.options.front_end_openmpi.c_str();
   return hooks;
@@ -103,17 +117,14 @@ int launch() {
   char** command = process.options.command;
   if (const auto found = loader::find_program(command[0], std::getenv("PATH"), path); !found.ok()) return fail_launch(found.error());
   if (const auto looked = loader::inspect_program(path, program); !looked.ok()) return fail_launch(looked.error());
-  process.program = program.is_script ? program.script : program.path;
+  process.program = program.path;  // of a script its interpreter: what gdb wants with the image
   for (char** word = command; *word != nullptr; ++word) process.arguments.emplace_back(*word);
 
   if (const auto kernel = loader::check_kernel(); !kernel.ok()) return fail_launch(kernel.error());
   const loader::LaunchPlan plan{command[0], command, environ, process.options.stack_limit};
   const auto loaded = loader::load_program(plan);
   if (!loaded.ok()) return fail_launch(loaded.error());
-  on_init(join_job);
-  set_leave(leave_process);
-  start_lending();
-  prepare_stopping();
+  prepare_process();
   if (!process.options.under_launcher) start_agent(0, 1, "", -1);
   if (const auto closed = loader::install_gate(gate_hooks()); !closed.ok()) return fail_launch(closed.error());
   loader::start_program(loaded.value(), {});

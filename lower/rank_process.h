@@ -20,6 +20,13 @@ struct RankProcess {
 };
 RankProcess& rank_process();
 
+// A front end has come: its function table is filled, and everybody here who works with it is told.  Called from the gate with
+// the upper %fs, so it makes plain stores only.
+void register_upper(UpperInterface* upper);
+
+// Threads, signals and hooks, on the main thread before the application or MPI.
+void prepare_process();
+
 // For install_gate(), the same at launch and at restart.
 loader::GateHooks gate_hooks();
 

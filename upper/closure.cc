@@ -2,6 +2,7 @@
 #include "upper/closure.h"
 
 #include "upper/comm.h"
+#include "upper/drain_synchronous.h"
 #include "upper/queue.h"
 #include "upper/request.h"
 #include "upper/text.h"
@@ -88,6 +89,7 @@ void RankSet::add_request(const Request* request) {
 }
 
 void keep_moving(Call& call) {
+  take_notes(call);
   // A few communicators a turn, so that a turn stays short however many there are.
   static constinit uint64_t cursor = 0;
   constexpr int kAtOnce = 8;

@@ -95,9 +95,20 @@ struct Bounds {
     }
     if (child->alignment > alignment) alignment = child->alignment;
   }
+  int64_t low(bool standard) const {
+    return standard && !marked_low.empty() ? marked_low.low : all.empty() ? 0 : all.low;
+  }
+  int64_t high(bool standard) const {
+    return standard && !marked_high.empty() ? marked_high.high : all.empty() ? 0 : all.high;
+  }
+  // Open MPI rounds up whenever a block was added, so what came before can leave room that the whole would not need.
+  void round_up() {
+    const int64_t beyond = (high(true) - low(true)) % alignment;
+    if (marked_high.empty() && beyond > 0) all.high += alignment - beyond;
+  }
 };
 
-Bounds bounds_of(Datatype* type) {
+Bounds bounds_of(Datatype* type, bool standard) {
   const Layout& layout = type->layout;
   Bounds bounds;
   const bool regular = !layout.lengths && !layout.displacements && !layout.types;
@@ -105,10 +116,10 @@ Bounds bounds_of(Datatype* type) {
     if (regular && index == 1) index = layout.block_count - 1;  // those between lie between
     Block block = block_at(layout, index);
     bounds.include(block);
-    if (!regular) {
-      type->size += block.length * block.type->size;
-      type->elements += block.length * block.type->elements;
-    }
+    if (regular) continue;
+    if (standard) bounds.round_up();
+    type->size += block.length * block.type->size;
+    type->elements += block.length * block.type->elements;
   }
   if (regular) {
     type->size = layout.block_count * layout.length * layout.type->size;
@@ -136,21 +147,17 @@ bool is_mixed_structure(const Datatype* type) {
 void compute_bounds(Datatype* type) {
   const bool standard = front_end::facts.standard_bounds != 0;
   type->size = type->elements = 0;
-  Bounds bounds = bounds_of(type);
+  Bounds bounds = bounds_of(type, standard);
   type->alignment = bounds.alignment;
   type->true_lower_bound = bounds.data.empty() ? 0 : bounds.data.low;
   type->true_extent = bounds.data.empty() ? 0 : bounds.data.high - bounds.data.low;
   type->lower_marked = !bounds.marked_low.empty();
   type->upper_marked = !bounds.marked_high.empty();
-  int64_t low = bounds.all.empty() ? 0 : bounds.all.low;
-  int64_t high = bounds.all.empty() ? 0 : bounds.all.high;
-  if (standard && type->lower_marked) low = bounds.marked_low.low;
-  if (standard && type->upper_marked) high = bounds.marked_high.high;
-  type->lower_bound = low;
-  type->extent = high - low;
+  type->lower_bound = bounds.low(standard);
+  type->extent = bounds.high(standard) - type->lower_bound;
   if (is_wrapper(type->combiner)) return;
   const int64_t beyond = type->extent % type->alignment;
-  type->bounds_vary = type->combiner == abi::COMBINER_STRUCT || beyond != 0;
+  type->bounds_vary = !type->layout.type || type->layout.displacements || beyond != 0;
   if (beyond > 0 && (standard ? !type->upper_marked : is_mixed_structure(type))) type->extent += type->alignment - beyond;
 }
 

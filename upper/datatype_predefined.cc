@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The predefined datatypes: sizes of x86-64 Linux, Fortran's as gfortran has them.
 #include "upper/datatype.h"
-#include "upper/front_end.h"
 #include "upper/memory.h"
 
 namespace mana::upper {
@@ -135,7 +134,7 @@ void fill(Datatype* type, const Entry& entry) {
   type->alignment = entry.alignment;
   type->true_extent = end;
   type->extent = (end + entry.alignment - 1) / entry.alignment * entry.alignment;
-  type->elements = entry.part_count <= 1 || is_complex(entry) ? entry.part_count != 0 : front_end::facts.pair_elements;
+  type->elements = entry.part_count <= 1 || is_complex(entry) ? entry.part_count != 0 : 2;  // pairs
   type->committed = 1;
   type->handles = 1;
   type->combiner = abi::COMBINER_NAMED;

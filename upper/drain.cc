@@ -86,7 +86,7 @@ Expectation* expectation_of(uint64_t uid) {
 // A communicator that this rank does not know any more has let go of it together with the sender: nothing is under way on it.
 void hear_counts() {
   for (const Record& r : exchange.records()) {
-    if (r.kind == RecordKind::acknowledged) expect_acknowledgements(r);
+    if (r.kind == RecordKind::notes) expect_notes(r);
     if (r.kind == RecordKind::synchronous) synchronous_sends.push(r);
     Expectation* e = r.kind == RecordKind::sent ? expectation_of(r.uid) : nullptr;
     int32_t peer = e != nullptr ? rank_in_peers(e->comm, r.source) : -1;
@@ -142,7 +142,7 @@ uint64_t drain_once(Call& call, ServiceCall* what) {
     if (missing > 0) describe_missing(what, e, worst, missing);
     left += missing;
   }
-  return left + sends_under_way() + missing_acknowledgements(call);
+  return left + sends_under_way() + missing_notes(call);
 }
 
 void begin_verdicts() {
@@ -161,7 +161,6 @@ void exchange_counts(Call& call, ServiceCall* what) {
   // Of an attempt that was given up without our hearing of it: begun anew.
   bool stale = upper_interface.attempt.load(std::memory_order_relaxed) != 0 && exchange.number() != exchange_number(0);
   if (phase != Phase::counts || stale) {
-    if (phase != Phase::drained) give_up_verdicts(call);
     start_over();
     ++exchanges_begun;
     phase = Phase::counts;
@@ -172,7 +171,7 @@ void exchange_counts(Call& call, ServiceCall* what) {
       tell_counts(comm);
     }
     tell_synchronous_sends(exchange);
-    tell_acknowledgements(exchange);
+    tell_notes(exchange);
   }
   // A peer's rendezvous may be in the way of the exchange: the network keeps moving.
   test_all_active(call);
@@ -201,7 +200,7 @@ void drain(Call& call, ServiceCall* what) {
 
 // Also after a checkpoint that was given up at any point.
 void resume(Call& call, ServiceCall* what) {
-  if (phase != Phase::drained) give_up_verdicts(call);
+  stop_judging(call);
   start_over();
   what->done = 1;
 }

@@ -18,8 +18,4 @@ void drain(Call& call, ServiceCall* what);
 void resume(Call& call, ServiceCall* what);
 void rebuild(Call& call, ServiceCall* what);
 
-// --- acknowledgements of synchronous sends whose messages were drained before their receive (drain_synchronous.cc)
-void acknowledge(Call& call, int32_t world_rank, uint64_t key);
-bool take_acknowledgements(Call& call);
-
 }  // namespace mana::upper

@@ -17,7 +17,7 @@ namespace mana::upper {
 
 enum class RecordKind : uint32_t {
   sent,         // value: messages sent from source to destination on uid since it was made
-  acknowledged, // value: acknowledgements sent (drain_synchronous.cc)
+  notes,        // value: notes sent (drain_synchronous.h)
   synchronous,  // a pending synchronous send of stream (uid, source, tag); value: how many sends of the stream came after it
   verdict,      // the answer; value: 1: a receive of the application has taken it, 0: it waits in the queue
 };
@@ -53,6 +53,6 @@ class Exchange {
 };
 
 // Tags on the private communicator.
-inline constexpr int32_t kExchangeTag = 1, kAcknowledgeTag = 2;
+inline constexpr int32_t kExchangeTag = 1, kNoteTag = 2;
 
 }  // namespace mana::upper

@@ -2,7 +2,6 @@
 #include "upper/drain_synchronous.h"
 
 #include "upper/comm.h"
-#include "upper/drain.h"
 #include "upper/queue.h"
 #include "upper/request.h"
 
@@ -10,18 +9,46 @@ namespace mana::upper {
 
 namespace {
 
+enum class NoteKind : uint32_t {
+  question,   // is this synchronous send taken?
+  taken,      // answers
+  waiting,    // it is in the queue; `consumed` will follow
+  ask_again,
+  consumed,
+};
+
+struct Note {
+  NoteKind kind;
+  int32_t tag;
+  uint64_t uid;     // communicator
+  uint64_t later;   // k
+  uint64_t total;   // messages sent on the communicator to this receiver
+  uint64_t key;     // the sender's name for the send
+};
+
 struct Outgoing {
   Outgoing* previous;
   Outgoing* next;
-  uint64_t key;
   uint64_t lower;
+  Note note;
 };
-constinit List<Outgoing> outgoing = {};
+struct Question {
+  Question* previous;
+  Question* next;
+  int32_t source;  // world rank
+  Note note;
+};
 
-// Per world rank, since the job began; null until the first acknowledgement.
+constinit List<Outgoing> outgoing = {};
+constinit List<Question> questions = {};
+constinit bool parked_judging = false;  // questions travel with the exchange now
+
+// Notes per world rank, since the job began; null until the first.
 constinit uint64_t* sent_to = nullptr;
 constinit uint64_t* received_from = nullptr;
 constinit uint64_t* expected_from = nullptr;
+
+constexpr uint8_t kAwaitsVerdict = 1, kAwaitsReceiver = 2;  // Request::held
 
 uint64_t& at(uint64_t*& words, int32_t rank) {
   if (words == nullptr) {
@@ -44,30 +71,11 @@ void test_outgoing(Call& call) {
   }
 }
 
-bool waits_for(const Request* request) { return request->what == Request::What::send && request->held; }
-
-void let_complete(Call& call, Request* request) {
-  request->held = 0;
-  --held_sends;
-  if (request->lower == 0 && !request->complete) complete_request(call, request, request->status);
-}
-
-Request* find_held(uint64_t key) {
-  for (Request* r = active_requests.first; r != nullptr; r = r->next) {
-    if (waits_for(r) && r->posted == key) return r;
-  }
-  return nullptr;
-}
-
-constexpr uint8_t kAwaitsVerdict = 1, kAwaitsReceiver = 2;  // Request::held
-
-}  // namespace
-
-void acknowledge(Call& call, int32_t world_rank, uint64_t key) {
+void send_note(Call& call, int32_t world_rank, const Note& note) {
   test_outgoing(call);
   auto* o = make_zeroed<Outgoing>();
-  o->key = key;
-  core::Isend block{&o->key, sizeof o->key, world.packed, world_rank, kAcknowledgeTag, world.private_comm, 0, 0};
+  o->note = note;
+  core::Isend block{&o->note, sizeof o->note, world.packed, world_rank, kNoteTag, world.private_comm, 0, 0};
   call.cross(CoreOp::isend, &block);
   ++at(sent_to, world_rank);
   o->lower = block.request;
@@ -78,27 +86,165 @@ void acknowledge(Call& call, int32_t world_rank, uint64_t key) {
   }
 }
 
-bool take_acknowledgements(Call& call) {
-  bool any = false;
-  for (;;) {
-    core::Improbe probe{abi::ANY_SOURCE, kAcknowledgeTag, world.private_comm, 0, 0, {}};
-    if (call.cross(CoreOp::improbe, &probe) != 0 || !probe.flag) return any;
-    uint64_t key = 0;
-    core::Mrecv receive{&key, sizeof key, world.packed, probe.message, {}};
-    call.cross(CoreOp::mrecv, &receive);
-    ++at(received_from, probe.status.source);
-    if (Request* request = find_held(key)) let_complete(call, request);
-    any = true;
+bool is_held(const Request* request) { return request->what == Request::What::send && request->held; }
+
+Request* find_held(uint64_t key) {
+  for (Request* r = active_requests.first; r != nullptr; r = r->next) {
+    if (is_held(r) && r->posted == key) return r;
+  }
+  return nullptr;
+}
+
+void settle(Request* request) {
+  if (request->held == kAwaitsVerdict) --pending_synchronous;
+}
+
+void let_complete(Call& call, Request* request) {
+  settle(request);
+  request->held = 0;
+  --held_sends;
+  if (request->lower == 0 && !request->complete) complete_request(call, request, request->status);
+}
+
+void keep_holding(Request* request) {
+  settle(request);
+  request->held = kAwaitsReceiver;
+}
+
+Note question_about(const Request* request) {
+  return {NoteKind::question,
+          request->tag,
+          request->comm->counter->uid,
+          request->later,
+          request->comm->sent[request->peer].load(std::memory_order_relaxed),
+          request->posted};
+}
+
+int32_t receiver_of(const Request* request) { return peer_world_ranks(request->comm)[request->peer]; }
+
+// Marks the message if it is in the queue; nothing of its stream is under way.  True: it is.
+bool find_and_mark(Comm* comm, int32_t source_rank, int32_t tag, uint64_t later, uint64_t key) {
+  uint64_t behind = 0;
+  for (DrainedMessage* m = comm->last_drained; m != nullptr; m = m->previous) {
+    if (m->source != source_rank || m->tag != tag) continue;
+    if (behind++ < later) continue;
+    m->acknowledge = key;
+    return true;
+  }
+  return false;
+}
+
+Comm* find_comm(uint64_t uid) {
+  for (Comm* comm = live_comms.first; comm != nullptr; comm = comm->next) {
+    if (comm->counter != nullptr && comm->counter->uid == uid) return comm;
+  }
+  return nullptr;
+}
+
+int32_t peer_of(const Comm* comm, int32_t world_rank) {
+  for (int32_t i = 0; i < peer_count(comm); ++i) {
+    if (peer_world_ranks(comm)[i] == world_rank) return i;
+  }
+  return -1;
+}
+
+// False: too early to say.
+bool answer(Call& call, int32_t source, const Note& note) {
+  Comm* comm = find_comm(note.uid);
+  int32_t peer = comm != nullptr ? peer_of(comm, source) : -1;
+  NoteKind kind = NoteKind::taken;
+  if (peer >= 0) {
+    uint64_t received = comm->received[peer].load(std::memory_order_relaxed);
+    if (received < note.total) return false;
+    kind = received > note.total                                        ? NoteKind::ask_again
+           : find_and_mark(comm, peer, note.tag, note.later, note.key) ? NoteKind::waiting
+                                                                         : NoteKind::taken;
+  }
+  Note reply{};
+  reply.kind = kind;
+  reply.key = note.key;
+  send_note(call, source, reply);
+  return true;
+}
+
+void answer_questions(Call& call) {
+  for (Question* q = questions.first; q != nullptr;) {
+    Question* next = q->next;
+    if (parked_judging || answer(call, q->source, q->note)) {
+      questions.remove(q);
+      deallocate(q);
+    }
+    q = next;
   }
 }
 
+void hear_note(Call& call, int32_t source, const Note& note) {
+  if (note.kind == NoteKind::question) {
+    auto* question = make_zeroed<Question>();
+    question->source = source;
+    question->note = note;
+    questions.append(question);
+    return;
+  }
+  Request* request = find_held(note.key);
+  if (request == nullptr) return;
+  switch (note.kind) {
+    case NoteKind::waiting: keep_holding(request); break;
+    case NoteKind::ask_again:
+      if (!parked_judging) send_note(call, source, question_about(request));
+      break;
+    default: let_complete(call, request);
+  }
+}
+
+void give_up_verdicts(Call& call) {
+  for (Request* r = active_requests.first; r != nullptr;) {
+    Request* next = r->next;
+    if (is_held(r) && r->held == kAwaitsVerdict) let_complete(call, r);
+    r = next;
+  }
+}
+
+}  // namespace
+
+void ask_receiver(Call& call, Request* request) {
+  if (request->comm->counter == nullptr) return;  // to itself
+  request->held = kAwaitsVerdict;
+  ++held_sends;
+  if (!parked_judging) send_note(call, receiver_of(request), question_about(request));
+}
+
+void acknowledge(Call& call, int32_t world_rank, uint64_t key) {
+  Note note{};
+  note.kind = NoteKind::consumed;
+  note.key = key;
+  send_note(call, world_rank, note);
+}
+
+void take_notes(Call& call) {
+  for (;;) {
+    core::Improbe probe{abi::ANY_SOURCE, kNoteTag, world.private_comm, 0, 0, {}};
+    if (call.cross(CoreOp::improbe, &probe) != 0 || !probe.flag) break;
+    Note note{};
+    core::Mrecv receive{&note, sizeof note, world.packed, probe.message, {}};
+    call.cross(CoreOp::mrecv, &receive);
+    ++at(received_from, probe.status.source);
+    hear_note(call, probe.status.source, note);
+  }
+  if (!questions.empty()) answer_questions(call);
+  // The checkpoint was given up while the application ran: nobody may be listening any more.
+  if (held_sends != 0 && !intended() && !parked_judging) give_up_verdicts(call);
+}
+
 void tell_synchronous_sends(Exchange& exchange) {
+  parked_judging = true;
   for (Request* r = active_requests.first; r != nullptr; r = r->next) {
-    if (r->what != Request::What::send || r->mode != 1 || r->held || r->comm->counter == nullptr) continue;
+    if (r->what != Request::What::send || r->mode != 1 || r->held == kAwaitsReceiver) continue;
+    if (r->comm->counter == nullptr) continue;
+    if (!r->held) ++held_sends;
     r->held = kAwaitsVerdict;
-    ++held_sends;
-    exchange.add({RecordKind::synchronous, peer_world_ranks(r->comm)[r->peer], upper_interface.world_rank, r->tag,
-                  r->comm->counter->uid, later_sends(r), r->posted});
+    exchange.add({RecordKind::synchronous, receiver_of(r), upper_interface.world_rank, r->tag, r->comm->counter->uid,
+                  r->later, r->posted});
   }
 }
 
@@ -108,43 +254,33 @@ void hear_verdict(Call& call, const Record& record) {
   if (record.value == 1) {
     let_complete(call, request);
   } else {
-    request->held = kAwaitsReceiver;
+    keep_holding(request);
   }
 }
 
-void give_up_verdicts(Call& call) {
-  for (Request* r = active_requests.first; r != nullptr;) {
-    Request* next = r->next;
-    if (waits_for(r) && r->held == kAwaitsVerdict) let_complete(call, r);
-    r = next;
-  }
+void stop_judging(Call& call) {
+  parked_judging = false;
+  give_up_verdicts(call);
 }
 
 void judge(const Record& record, Comm* comm, int32_t source_rank, Exchange& answers) {
-  uint64_t later = 0;
-  bool taken = true;
-  for (DrainedMessage* m = comm->last_drained; m != nullptr && taken; m = m->previous) {
-    if (m->source != source_rank || m->tag != record.tag) continue;
-    if (later++ < record.value) continue;
-    m->acknowledge = record.key;
-    taken = false;
-  }
+  bool waiting = find_and_mark(comm, source_rank, record.tag, record.value, record.key);
   answers.add({RecordKind::verdict, record.source, upper_interface.world_rank, record.tag, record.uid,
-               taken ? uint64_t{1} : 0, record.key});
+               waiting ? uint64_t{0} : 1, record.key});
 }
 
-void tell_acknowledgements(Exchange& exchange) {
+void tell_notes(Exchange& exchange) {
   for (int32_t rank = 0; sent_to != nullptr && rank < upper_interface.world_size; ++rank) {
     if (sent_to[rank] == 0) continue;
-    exchange.add({RecordKind::acknowledged, rank, upper_interface.world_rank, 0, 0, sent_to[rank], 0});
+    exchange.add({RecordKind::notes, rank, upper_interface.world_rank, 0, 0, sent_to[rank], 0});
   }
 }
 
-void expect_acknowledgements(const Record& record) { at(expected_from, record.source) = record.value; }
+void expect_notes(const Record& record) { at(expected_from, record.source) = record.value; }
 
-uint64_t missing_acknowledgements(Call& call) {
+uint64_t missing_notes(Call& call) {
   test_outgoing(call);
-  take_acknowledgements(call);
+  take_notes(call);
   uint64_t missing = 0;
   for (Outgoing* o = outgoing.first; o != nullptr; o = o->next) ++missing;
   for (int32_t rank = 0; expected_from != nullptr && rank < upper_interface.world_size; ++rank) {
@@ -154,7 +290,7 @@ uint64_t missing_acknowledgements(Call& call) {
   return missing;
 }
 
-void forget_acknowledgements_under_way() {
+void forget_notes_under_way() {
   while (Outgoing* o = outgoing.first) {
     outgoing.remove(o);
     deallocate(o);

@@ -22,7 +22,7 @@ struct Facts {
   // above all others, as the standard words it.  0 (MPICH): rounded for structures only, and all bounds count alike.
   int standard_bounds;
   int port_name;      // as object_name and its neighbours
-  int pair_elements;  // what MPI_Get_elements counts for one MPI_DOUBLE_INT: 2 (MPICH), 1 (Open MPI)
+  int pair_elements;  // what MPI_Get_elements counts for one MPI_DOUBLE_INT itself: 2 (MPICH), 1 (Open MPI; 2 within others)
 };
 extern const Facts facts;
 

@@ -83,8 +83,10 @@ struct File : Object {
 struct Message : Object { Comm* comm; abi::Status status; void* drained; };  // drained: queue entry (queue.h) instead of `lower`
 struct Session : Object { Errhandler* errhandler; };
 
-struct Request : Object {
-  enum class What : uint8_t { send, recv, collective, generalized, forwarded, idup } what;
+// Set together when a request is made.
+struct RequestFlags {
+  enum class What : uint8_t { send, recv, collective, generalized, forwarded, idup };
+  What what;
   uint8_t mode;              // sends: 0 standard, 1 synchronous, 2 ready, 3 buffered
   uint8_t persistent;        // made by *_init
   uint8_t active;            // begun, and not yet reported complete to the application
@@ -92,6 +94,17 @@ struct Request : Object {
   uint8_t cancelled;
   uint8_t owner_freed;       // MPI_Request_free was called while active
   uint8_t busy;              // a thread is in a crossing that waits for it (MPI_THREAD_MULTIPLE): only that thread tests it
+  uint8_t held;              // synchronous send: complete only when the receiver says so (drain_synchronous.h)
+  uint8_t user_reduction;    // counted in pending_user_reductions
+  uint8_t listed;            // in the list of active requests
+  uint8_t internal;          // the application has no handle; 2: it goes when it is complete
+  uint8_t joined;            // Isendrecv: `extra` is the internal request of the send half
+  uint8_t counted;           // a receive whose message was counted when MPI_Mprobe matched it
+  uint8_t reserved[2];
+};
+static_assert(sizeof(RequestFlags) == 16);
+
+struct Request : Object, RequestFlags {
   int32_t peer, tag;         // as given (neutral): destination or source
   void* buffer;
   int64_t count;
@@ -101,11 +114,7 @@ struct Request : Object {
   Request* previous; Request* next;   // list of active requests, in order of posting
   abi::Status status;
   void* extra;               // what `what` needs: arguments of a persistent collective, generalized request's functions, ...
-  uint8_t held;              // synchronous send whose message was drained: complete only when the receiver acknowledges it
-  uint8_t user_reduction;    // counted in pending_user_reductions
-  uint8_t listed;            // in the list of active requests
-  uint8_t internal;          // the application has no handle: it goes when it is complete
-  uint8_t joined;            // Isendrecv: `extra` is the internal request of the send half
+  uint64_t later;            // synchronous send: how many sends of its stream were begun after it (drain_synchronous.h)
   void* staging;             // own memory that goes with the operation (packed bytes of a buffered send)
 };
 

@@ -11,7 +11,7 @@ void note_later_send(const Comm* comm, int32_t destination, int32_t tag) {
   for (Request* r = active_requests.first; r != nullptr; r = r->next) {
     if (r->what == Request::What::send && r->mode == synchronous && r->comm == comm && r->peer == destination &&
         r->tag == tag) {
-      ++later_sends(r);
+      ++r->later;
     }
   }
 }
@@ -45,10 +45,7 @@ int begin_send(Call& call, Request* request) {
   }
   request->lower = block.request;
   request->complete = 0;
-  if (request->mode == synchronous) {
-    ++pending_synchronous;
-    later_sends(request) = 0;
-  }
+  if (request->mode == synchronous) note_synchronous(request);
   list_request(request);
   return 0;
 }

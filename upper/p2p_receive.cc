@@ -158,6 +158,7 @@ int match_once(Call& call, int source, int tag, Comm* comm, Message** message, a
     if (error != 0 || !block.flag) return error;
     found = block.status;
     lower = block.message;
+    Call::bump(comm->received[found.source]);
   }
   *message = new_message(comm, found, lower, drained);
   if (*message == nullptr) return abi::ERR_NO_MEM;
@@ -198,6 +199,7 @@ Request* begin_matched(Call& call, void* buffer, int64_t count, Datatype* type, 
     return nullptr;
   }
   request->lower = block.request;
+  request->counted = 1;
   list_request(request);
   return request;
 }

@@ -20,10 +20,7 @@ int wait_for_interrupted(Call& call, const core::Send& block, Datatype* type, Co
   request->mode = static_cast<uint8_t>(block.mode);
   describe(request, block.buffer, block.count, type, block.destination, block.tag, comm);
   request->lower = block.request;
-  if (block.mode == synchronous) {
-    ++pending_synchronous;
-    later_sends(request) = 0;
-  }
+  if (block.mode == synchronous) note_synchronous(request);
   list_request(request);
   return wait_and_free(call, request, nullptr, name);
 }

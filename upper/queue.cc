@@ -2,7 +2,7 @@
 #include "upper/queue.h"
 
 #include "upper/comm.h"
-#include "upper/drain.h"
+#include "upper/drain_synchronous.h"
 #include "upper/pack.h"
 #include "upper/status.h"
 
@@ -21,8 +21,8 @@ DrainedMessage* take_message(Call& call, Comm* comm, uint64_t lower_message, con
   *message = {nullptr, nullptr, status.source, status.tag, size, 0};
   core::Mrecv block{message->data, size, world.packed, lower_message, {}};
   call.cross(CoreOp::mrecv, &block);
-  Call::bump(comm->received[status.source]);
   if (!held) {
+    Call::bump(comm->received[status.source]);
     List<DrainedMessage> queue{comm->first_drained, comm->last_drained};
     queue.append(message);
     comm->first_drained = queue.first;

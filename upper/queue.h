@@ -27,8 +27,8 @@ inline DrainedMessage* find_drained(const Comm* comm, int32_t source, int32_t ta
   return comm->first_drained == nullptr ? nullptr : find_drained_slowly(comm, source, tag);
 }
 
-// Takes the message that `lower_message` names off the lower half; appended to the queue unless `held` (an MPI_Message
-// of the application holds it).  Counts it as received.
+// Takes the message that `lower_message` names off the lower half; counted as received and appended to the queue, unless
+// `held`: an MPI_Message of the application holds it, and it was counted when it was matched.
 DrainedMessage* take_message(Call& call, Comm* comm, uint64_t lower_message, const abi::Status& status, bool held);
 void unlink_drained(Comm* comm, DrainedMessage* message);  // out of the queue, still alive
 

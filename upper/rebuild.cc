@@ -206,7 +206,7 @@ int check_facts(Call& call, ServiceCall* what) {
 
 void rebuild(Call& call, ServiceCall* what) {
   forget_lower_handles();
-  forget_acknowledgements_under_way();
+  forget_notes_under_way();
   what->error = check_facts(call, what);
   if (what->error == 0) what->error = make_comms(call, what);
   if (what->error == 0) what->error = post_receives_again(call, what);

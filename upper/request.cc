@@ -3,7 +3,7 @@
 
 #include "upper/collective.h"
 #include "upper/comm.h"
-#include "upper/drain.h"
+#include "upper/drain_synchronous.h"
 #include "upper/status.h"
 #include "upper/text.h"
 
@@ -31,8 +31,8 @@ Request* new_request_slowly(Call& call) {
 void free_request(Request* request) {
   if (request->comm != nullptr) release(request->comm);
   if (request->datatype != nullptr) release(request->datatype);
-  if (request->what == Request::What::collective && request->extra != nullptr) free_arguments(request);
-  deallocate(request->staging);
+  if (request->what == Request::What::collective && request->extra != nullptr) [[unlikely]] free_arguments(request);
+  if (request->staging != nullptr) [[unlikely]] deallocate(request->staging);
   request->comm = nullptr;
   request->datatype = nullptr;
   request->staging = request->extra = nullptr;
@@ -54,7 +54,7 @@ void unlist(Request* request) {
 }
 
 void count_received(Request* request) {
-  if (request->status.cancelled) return;
+  if (request->status.cancelled || request->counted) return;
   int error = request->status.error;
   int32_t source = request->status.source;
   if ((error == 0 || error == abi::ERR_TRUNCATE) && source >= 0 && source < peer_count(request->comm)) {
@@ -74,12 +74,16 @@ void complete_request(Call& call, Request* request, const abi::Status& status) {
       count_received(request);
       break;
     case Request::What::send:
-      if (request->mode == 1 && was_below) --pending_synchronous;
+      if (request->mode == 1 && was_below && !status.cancelled) {
+        // Complete below, perhaps only because the message was drained.
+        if (intended() && !request->held) ask_receiver(call, request);
+        if (!request->held) --pending_synchronous;
+      }
       if (status.cancelled) {  // a send that never left
         auto& sent = request->comm->sent[request->peer];
         sent.store(sent.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
       }
-      if (request->held && !status.cancelled) return;  // complete when acknowledged
+      if (request->held && !status.cancelled) return;  // complete when the receiver says so
       break;
     case Request::What::idup:
       add_to_list(static_cast<Comm*>(request->extra));
@@ -159,7 +163,7 @@ int test_all_active(Call& call) {
     }
     completed += batch.test(call);
   }
-  if (held_sends != 0) take_acknowledgements(call);
+  if (held_sends != 0) take_notes(call);
   return completed;
 }
 
@@ -177,7 +181,7 @@ void test_once(Call& call, Request** requests, int count) {
     if (requests[i]->joined) consider(static_cast<Request*>(requests[i]->extra));
   }
   batch.test(call);
-  if (held) take_acknowledgements(call);
+  if (held) take_notes(call);
 }
 
 namespace {
@@ -251,8 +255,14 @@ void announce_wait_for(Call& call, Request** requests, int count, bool all, cons
 }  // namespace
 
 void wait_for(Call& call, Request** requests, int count, bool all, const char* name) {
-  int joined = 0;
-  for (int i = 0; i < count; ++i) joined += requests[i] != nullptr && requests[i]->joined;
+  int joined = 0, open = 0;
+  for (int i = 0; i < count; ++i) {
+    const Request* request = requests[i];
+    if (request == nullptr || !request->active) continue;
+    open += !request->complete;
+    joined += request->joined;
+  }
+  if (open == 0 && joined == 0) return;
   Handles handles(count + joined);
   for (;;) {
     int above;
@@ -271,7 +281,7 @@ void wait_for(Call& call, Request** requests, int count, bool all, const char* n
       take_results(call, handles);
       if (block.completed > 0) continue;
     }
-    if (above > 0) take_acknowledgements(call);
+    if (above > 0) take_notes(call);
     wait_turn(call);
   }
   if (waiting_announced(call)) revoke_waiting(call);

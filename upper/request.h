@@ -17,7 +17,7 @@ extern List<Request> active_requests;
 extern uint64_t next_posted;
 extern Request* free_requests;     // objects that keep their slot
 extern uint32_t orphans;           // freed by the application while active
-extern uint32_t pending_synchronous;  // synchronous sends whose lower operation is under way
+extern uint32_t pending_synchronous;  // synchronous sends of which it is open whether their receive has begun
 extern uint32_t held_sends;           // Request::held
 
 Request* new_request_slowly(Call& call);
@@ -29,16 +29,13 @@ inline Request* new_request(Call& call, Request::What what) {
   } else {
     request = new_request_slowly(call);
   }
-  request->what = what;
-  request->mode = 0;
-  request->persistent = request->complete = request->cancelled = request->owner_freed = request->busy = 0;
-  request->held = request->user_reduction = request->listed = request->internal = request->joined = 0;
+  RequestFlags flags{};
+  flags.what = what;
+  flags.active = 1;
+  static_cast<RequestFlags&>(*request) = flags;
   request->handle_freed = 0;
-  request->active = 1;
   request->lower = 0;
-  request->extra = request->staging = nullptr;
-  request->comm = nullptr;
-  request->datatype = nullptr;
+  // extra, staging, comm, datatype were cleared by free_request.
   return request;
 }
 
@@ -51,6 +48,12 @@ inline void attach_to(Request* request, Comm* comm, Datatype* type) {
   request->datatype = type;
   keep(comm);
   if (type != nullptr) keep(type);
+}
+
+// A synchronous send is under way below.
+inline void note_synchronous(Request* request) {
+  ++pending_synchronous;
+  request->later = 0;
 }
 
 inline void list_request(Request* request) {
@@ -66,9 +69,6 @@ inline void complete_send_at_once(Request* request) {
   request->complete = 1;
   request->status = {abi::ANY_SOURCE, abi::ANY_TAG, 0, 0, 0, 0, {0, 0}};
 }
-
-// A pending synchronous send: its place in its stream is known by how many sends of the stream came after it (drain.h).
-inline uint32_t& later_sends(Request* request) { return request->status.bytes_low; }
 
 // No operation and no handle needs it any more.
 void free_request(Request* request);

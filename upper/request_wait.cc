@@ -17,7 +17,8 @@ namespace {
 int report(Request** place, abi::Status* status) {
   Request* request = *place;
   if (request->what == Request::What::generalized) [[unlikely]] {
-    int error = report_generalized(request, status);
+    abi::Status ignored;
+    int error = report_generalized(request, status != nullptr ? status : &ignored);
     *place = nullptr;
     free_request(request);
     return error;
@@ -67,6 +68,7 @@ int wait_one(Request** place, abi::Status* status, Comm** comm) {
   *comm = request->comm;
   Call call;
   if (!is_done(request)) wait_for(call, place, 1, true, "MPI_Wait");
+  if (status == nullptr) return report(place, nullptr);
   abi::Status full;
   int error = report(place, &full);
   copy_status(status, full);
@@ -108,13 +110,19 @@ bool any_failed(Request** requests, int count) {
 }
 
 void fill_one_of(abi::Status* statuses, int at, const abi::Status& full, bool failed) {
-  if (statuses == nullptr) return;
   copy_status(&statuses[at], full);
   if (failed) statuses[at].error = full.error;
 }
 
 // Reports all; every entry is complete, null or inactive.
 int report_all(Request** requests, int count, abi::Status* statuses) {
+  int failures = 0;
+  if (statuses == nullptr) {
+    for (int i = 0; i < count; ++i) {
+      if (!inactive(requests[i])) failures |= report(&requests[i], nullptr);
+    }
+    return failures != 0 ? abi::ERR_IN_STATUS : 0;
+  }
   bool failed = any_failed(requests, count);
   for (int i = 0; i < count; ++i) {
     abi::Status full;
@@ -146,7 +154,7 @@ int report_some(Request** requests, int count, int* outcount, int* indices, abi:
     abi::Status full;
     failed |= report(&requests[i], &full) != 0;
     indices[done] = i;
-    fill_one_of(statuses, done, full, failed);
+    if (statuses != nullptr) fill_one_of(statuses, done, full, failed);
     ++done;
   }
   *outcount = done;

@@ -27,7 +27,7 @@ class World::Port : public RankPort {
   Port(World& world, Node& node) : world_(world), node_(node) {}
   double now() override { return world_.now(); }
   void set_intent(bool intent) override { node_.intent = intent; }
-  void collect_counters(RankClosure& closure) override {
+  void collect_counters(RankClosure& closure, bool) override {
     for (const Counter& counter : node_.counters) closure.know(counter);
   }
   std::vector<Observed> observe() override {

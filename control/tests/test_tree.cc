@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -81,7 +82,7 @@ class FakeRank : public RankPort {
 
   double now() override { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
   void set_intent(bool) override {}
-  void collect_counters(RankClosure&) override {}
+  void collect_counters(RankClosure&, bool) override {}
   std::vector<Observed> observe() override { return {{1, 0, 0}}; }
   std::vector<RefusalNote> refusals() override {
     if (rank_ == options_.refusing_rank) return {{rank_, 2, "MPI_Win_create", "windows cannot be made again yet"}};
@@ -126,7 +127,7 @@ class FakeRank : public RankPort {
     Card card = my_card();
     if (options_.ranks_per_host >= options_.ranks) return card;
     card.host[0] = static_cast<uint8_t>(rank_ / options_.ranks_per_host);
-    std::memset(card.addresses, 0, sizeof card.addresses);
+    std::fill(std::begin(card.addresses), std::end(card.addresses), Address{});
     card.addresses[0] = {4, {127, 0, 0, 1}};
     return card;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The least lower half: loads a program and starts it behind the gate, with no MPI and no trampolines.
+// The least lower half: loads a program and starts it behind the gate, with no MPI and no
+// trampolines.
 //   launcher [--stack-limit BYTES|unlimited] PROGRAM ARGS...
 #include <sys/resource.h>
 #include <sys/rseq.h>
@@ -28,7 +29,9 @@ void check(const Outcome& outcome) {
 
 LowerRseq own_rseq() {
   if (__rseq_size == 0) return {};
-  return {reinterpret_cast<uint64_t>(__builtin_thread_pointer()) + static_cast<uint64_t>(__rseq_offset), __rseq_size};
+  return {
+      reinterpret_cast<uint64_t>(__builtin_thread_pointer()) + static_cast<uint64_t>(__rseq_offset),
+      __rseq_size};
 }
 
 }  // namespace
@@ -39,12 +42,15 @@ int main(int, char** arguments, char** environment) {
   getrlimit(RLIMIT_STACK, &stack);
   uint64_t stack_limit = stack.rlim_cur;
   if (*arguments != nullptr && std::strcmp(*arguments, "--stack-limit") == 0) {
-    stack_limit = std::string(arguments[1]) == "unlimited" ? kUnlimited : std::strtoull(arguments[1], nullptr, 10);
+    stack_limit = std::string(arguments[1]) == "unlimited"
+                      ? kUnlimited
+                      : std::strtoull(arguments[1], nullptr, 10);
     arguments += 2;
   }
   check(check_kernel());
   check(hold_descriptors());
-  const Result<LoadedProgram> loaded = load_program({arguments[0], arguments, environment, stack_limit});
+  const Result<LoadedProgram> loaded =
+      load_program({arguments[0], arguments, environment, stack_limit});
   if (!loaded.ok()) give_up(loaded.error());
   GateHooks hooks{};
   hooks.front_end_mpich = std::getenv("TEST_FRONT_END");

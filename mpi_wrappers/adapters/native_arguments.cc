@@ -9,7 +9,8 @@
 
 namespace mana::lower::generated {
 
-Ints::Ints(void* values, int width, int length, bool in_place) : ints_(static_cast<const int*>(values)) {
+Ints::Ints(void* values, int width, int length, bool in_place)
+    : ints_(static_cast<const int*>(values)) {
   if (width != 8 || values == nullptr) return;
   const auto* wide = static_cast<const int64_t*>(values);
   int* narrow = static_cast<int*>(values);
@@ -18,7 +19,8 @@ Ints::Ints(void* values, int width, int length, bool in_place) : ints_(static_ca
     narrow = copy_.data();
   }
   for (int i = 0; i < length; ++i) fit_ = fit_ && fit_int(wide[i]);
-  for (int i = 0; fit_ && i < length; ++i) {  // ascending: element i is read before its place is written
+  for (int i = 0; fit_ && i < length;
+       ++i) {  // ascending: element i is read before its place is written
     int64_t value;
     std::memcpy(&value, &wide[i], sizeof value);
     const int narrowed = static_cast<int>(value);
@@ -65,7 +67,8 @@ int told_datatype(MPI_Datatype datatype) {
   if (datatype == MPI_DATATYPE_NULL) return 0;
   for (int constant = kFirst; constant <= kLast; ++constant) {
     core::Resolve block{constant, 0};
-    if (resolve(&block) == 0 && block.lower != 0 && native_datatype(block.lower) == datatype) return constant;
+    if (resolve(&block) == 0 && block.lower != 0 && native_datatype(block.lower) == datatype)
+      return constant;
   }
   MPI_Type_free(&datatype);
   return 0;
@@ -73,11 +76,16 @@ int told_datatype(MPI_Datatype datatype) {
 
 int64_t window_attribute(int neutral_keyval, void* value) {
   switch (neutral_keyval) {
-    case abi::WIN_BASE: return static_cast<int64_t>(reinterpret_cast<intptr_t>(value));
-    case abi::WIN_SIZE: return *static_cast<MPI_Aint*>(value);
-    case abi::WIN_CREATE_FLAVOR: return to_neutral(kWindowFlavors, *static_cast<int*>(value));
-    case abi::WIN_MODEL: return to_neutral(kWindowModels, *static_cast<int*>(value));
-    default: return *static_cast<int*>(value);
+    case abi::WIN_BASE:
+      return static_cast<int64_t>(reinterpret_cast<intptr_t>(value));
+    case abi::WIN_SIZE:
+      return *static_cast<MPI_Aint*>(value);
+    case abi::WIN_CREATE_FLAVOR:
+      return to_neutral(kWindowFlavors, *static_cast<int*>(value));
+    case abi::WIN_MODEL:
+      return to_neutral(kWindowModels, *static_cast<int*>(value));
+    default:
+      return *static_cast<int*>(value);
   }
 }
 
@@ -111,14 +119,30 @@ int neutral_tool_error(int code) {
 
 ToolObject::ToolObject(uint64_t bits, int kind) : present_(bits != 0) {
   switch (static_cast<upper::Kind>(kind)) {
-    case upper::Kind::communicator: handle_.comm = native_comm(bits); break;
-    case upper::Kind::datatype: handle_.datatype = native_datatype(bits); break;
-    case upper::Kind::op: handle_.op = native_op(bits); break;
-    case upper::Kind::request: handle_.request = native_request(bits); break;
-    case upper::Kind::info: handle_.info = native_info(bits); break;
-    case upper::Kind::window: handle_.window = native_window(bits); break;
-    case upper::Kind::file: handle_.file = native_file(bits); break;
-    default: present_ = false; break;  // groups and error handlers have no lower counterpart
+    case upper::Kind::communicator:
+      handle_.comm = native_comm(bits);
+      break;
+    case upper::Kind::datatype:
+      handle_.datatype = native_datatype(bits);
+      break;
+    case upper::Kind::op:
+      handle_.op = native_op(bits);
+      break;
+    case upper::Kind::request:
+      handle_.request = native_request(bits);
+      break;
+    case upper::Kind::info:
+      handle_.info = native_info(bits);
+      break;
+    case upper::Kind::window:
+      handle_.window = native_window(bits);
+      break;
+    case upper::Kind::file:
+      handle_.file = native_file(bits);
+      break;
+    default:
+      present_ = false;
+      break;  // groups and error handlers have no lower counterpart
   }
 }
 

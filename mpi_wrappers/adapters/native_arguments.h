@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How generated lower functions turn the fields of a block (mpi_wrappers/generated_ops.h) into native arguments, beyond what
-// lower/adapter_convert.h has.  Compiled once per MPI, in the ordinary zone.
+// How generated lower functions turn the fields of a block (mpi_wrappers/generated_ops.h) into
+// native arguments, beyond what lower/adapter_convert.h has.  Compiled once per MPI, in the
+// ordinary zone.
 #pragma once
 
 #include <mpi.h>
@@ -20,8 +21,8 @@ inline bool fit_int(Counts... counts) {
   return ((counts <= INT_MAX && counts >= INT_MIN) && ...);
 }
 
-// Counts or displacements for a function that takes ints.  Those of a nonblocking call must outlive this object: they
-// are narrowed in place, the array being the request's own.
+// Counts or displacements for a function that takes ints.  Those of a nonblocking call must outlive
+// this object: they are narrowed in place, the array being the request's own.
 class Ints {
  public:
   Ints(void* values, int width, int length, bool in_place);
@@ -34,15 +35,19 @@ class Ints {
   bool fit_ = true;
 };
 
-// An array of the library's handles, made in place: it is the caller's private copy, and no handle is wider than 64 bits.
+// An array of the library's handles, made in place: it is the caller's private copy, and no handle
+// is wider than 64 bits.
 template <class Handle>
 Handle* native_array(uint64_t* bits, int length) {
   auto* handles = reinterpret_cast<Handle*>(bits);
-  for (int i = 0; bits != nullptr && i < length; ++i) {  // ascending: a narrower handle never overtakes its source
+  for (int i = 0; bits != nullptr && i < length;
+       ++i) {  // ascending: a narrower handle never overtakes its source
     const uint64_t value = bits[i];
     Handle handle;
-    if constexpr (std::is_same_v<Handle, MPI_Datatype>) handle = native_datatype(value);
-    else handle = native_info(value);
+    if constexpr (std::is_same_v<Handle, MPI_Datatype>)
+      handle = native_datatype(value);
+    else
+      handle = native_info(value);
     __builtin_memcpy(&handles[i], &handle, sizeof handle);
   }
   return handles;
@@ -76,7 +81,8 @@ inline void file_returns_errors(MPI_File file) {
 void write_info(MPI_Info info, char* text, int room);
 // Constant of abi.h for a predefined datatype that the library told; any other is freed, and 0.
 int told_datatype(MPI_Datatype datatype);
-// The value behind a predefined window attribute: an address, a size, or a constant in neutral terms.
+// The value behind a predefined window attribute: an address, a size, or a constant in neutral
+// terms.
 int64_t window_attribute(int neutral_keyval, void* value);
 void neutral_errors(int32_t* codes, int count);
 
@@ -87,7 +93,8 @@ inline Handle tool_handle(uint64_t bits) {
 }
 template <>
 inline MPI_T_pvar_handle tool_handle(uint64_t bits) {
-  return bits == abi::T_PVAR_ALL_HANDLES ? MPI_T_PVAR_ALL_HANDLES : reinterpret_cast<MPI_T_pvar_handle>(bits);
+  return bits == abi::T_PVAR_ALL_HANDLES ? MPI_T_PVAR_ALL_HANDLES
+                                         : reinterpret_cast<MPI_T_pvar_handle>(bits);
 }
 template <class Handle>
 inline uint64_t tool_bits(Handle handle) {
@@ -115,24 +122,23 @@ class ToolObject {
   } handle_;
 };
 
-inline constexpr ConstantPair kToolBinds[] = {{abi::T_BIND_NO_OBJECT, MPI_T_BIND_NO_OBJECT},
-                                              {abi::T_BIND_MPI_COMM, MPI_T_BIND_MPI_COMM},
-                                              {abi::T_BIND_MPI_DATATYPE, MPI_T_BIND_MPI_DATATYPE},
-                                              {abi::T_BIND_MPI_ERRHANDLER, MPI_T_BIND_MPI_ERRHANDLER},
-                                              {abi::T_BIND_MPI_FILE, MPI_T_BIND_MPI_FILE},
-                                              {abi::T_BIND_MPI_GROUP, MPI_T_BIND_MPI_GROUP},
-                                              {abi::T_BIND_MPI_OP, MPI_T_BIND_MPI_OP},
-                                              {abi::T_BIND_MPI_REQUEST, MPI_T_BIND_MPI_REQUEST},
-                                              {abi::T_BIND_MPI_WIN, MPI_T_BIND_MPI_WIN},
-                                              {abi::T_BIND_MPI_MESSAGE, MPI_T_BIND_MPI_MESSAGE},
-                                              {abi::T_BIND_MPI_INFO, MPI_T_BIND_MPI_INFO}};
-inline constexpr ConstantPair kToolScopes[] = {{abi::T_SCOPE_CONSTANT, MPI_T_SCOPE_CONSTANT},
-                                               {abi::T_SCOPE_READONLY, MPI_T_SCOPE_READONLY},
-                                               {abi::T_SCOPE_LOCAL, MPI_T_SCOPE_LOCAL},
-                                               {abi::T_SCOPE_GROUP, MPI_T_SCOPE_GROUP},
-                                               {abi::T_SCOPE_GROUP_EQ, MPI_T_SCOPE_GROUP_EQ},
-                                               {abi::T_SCOPE_ALL, MPI_T_SCOPE_ALL},
-                                               {abi::T_SCOPE_ALL_EQ, MPI_T_SCOPE_ALL_EQ}};
+inline constexpr ConstantPair kToolBinds[] = {
+    {abi::T_BIND_NO_OBJECT, MPI_T_BIND_NO_OBJECT},
+    {abi::T_BIND_MPI_COMM, MPI_T_BIND_MPI_COMM},
+    {abi::T_BIND_MPI_DATATYPE, MPI_T_BIND_MPI_DATATYPE},
+    {abi::T_BIND_MPI_ERRHANDLER, MPI_T_BIND_MPI_ERRHANDLER},
+    {abi::T_BIND_MPI_FILE, MPI_T_BIND_MPI_FILE},
+    {abi::T_BIND_MPI_GROUP, MPI_T_BIND_MPI_GROUP},
+    {abi::T_BIND_MPI_OP, MPI_T_BIND_MPI_OP},
+    {abi::T_BIND_MPI_REQUEST, MPI_T_BIND_MPI_REQUEST},
+    {abi::T_BIND_MPI_WIN, MPI_T_BIND_MPI_WIN},
+    {abi::T_BIND_MPI_MESSAGE, MPI_T_BIND_MPI_MESSAGE},
+    {abi::T_BIND_MPI_INFO, MPI_T_BIND_MPI_INFO}};
+inline constexpr ConstantPair kToolScopes[] = {
+    {abi::T_SCOPE_CONSTANT, MPI_T_SCOPE_CONSTANT}, {abi::T_SCOPE_READONLY, MPI_T_SCOPE_READONLY},
+    {abi::T_SCOPE_LOCAL, MPI_T_SCOPE_LOCAL},       {abi::T_SCOPE_GROUP, MPI_T_SCOPE_GROUP},
+    {abi::T_SCOPE_GROUP_EQ, MPI_T_SCOPE_GROUP_EQ}, {abi::T_SCOPE_ALL, MPI_T_SCOPE_ALL},
+    {abi::T_SCOPE_ALL_EQ, MPI_T_SCOPE_ALL_EQ}};
 inline constexpr ConstantPair kToolVerbosities[] = {
     {abi::T_VERBOSITY_USER_BASIC, MPI_T_VERBOSITY_USER_BASIC},
     {abi::T_VERBOSITY_USER_DETAIL, MPI_T_VERBOSITY_USER_DETAIL},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The functions for dynamic processes that are not simply passed on: names of ports, whose longest length differs
-// between ABIs, and the parent, which is asked for once.
+// The functions for dynamic processes that are not simply passed on: names of ports, whose longest
+// length differs between ABIs, and the parent, which is asked for once.
 #include "mpi_wrappers/forwarders/support.h"
 #include "upper/front_end.h"
 #include "upper/text.h"

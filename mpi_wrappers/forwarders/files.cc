@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Files of MPI-IO: opened and closed here, the view kept; reading and writing is in the generated forwarders.  While one is open a
-// checkpoint is refused.
+// Files of MPI-IO: opened and closed here, the view kept; reading and writing is in the generated
+// forwarders.  While one is open a checkpoint is refused.
 #include "mpi_wrappers/forwarders/support.h"
 #include "upper/group.h"
 #include "upper/text.h"
@@ -81,14 +81,16 @@ int File_close(File** fh) {
   return error == 0 ? 0 : raise(file, error, "MPI_File_close");
 }
 
-int File_set_view(File* fh, int64_t disp, Datatype* etype, Datatype* filetype, const char* datarep, Info* info) {
+int File_set_view(File* fh, int64_t disp, Datatype* etype, Datatype* filetype, const char* datarep,
+                  Info* info) {
   if (fh == nullptr) return raise(fh, abi::ERR_FILE, "MPI_File_set_view");
   if (etype == nullptr || filetype == nullptr) return raise(fh, abi::ERR_TYPE, "MPI_File_set_view");
   Held held;
   int error;
   {
     Call call;
-    ops::File_set_view block = {fh->lower, disp, lower_bits(etype), lower_bits(filetype), datarep, lower_bits(info)};
+    ops::File_set_view block = {
+        fh->lower, disp, lower_bits(etype), lower_bits(filetype), datarep, lower_bits(info)};
     begin_collective(call, fh->comm->counter, true);
     error = forward(call, GeneratedOp::File_set_view, &block);
     end_collective(call);

@@ -24,11 +24,16 @@ __attribute__((constructor(101))) void announce_refusals() {
 uint64_t lower_bits_of_any(Object* object) {
   if (object == nullptr) return 0;
   switch (object->kind) {
-    case Kind::datatype: return lower_bits(static_cast<Datatype*>(object));
-    case Kind::op: return lower_bits(static_cast<Op*>(object));
-    case Kind::info: return lower_bits(static_cast<Info*>(object));
-    case Kind::request: return lower_bits(static_cast<Request*>(object));
-    default: return object->lower;
+    case Kind::datatype:
+      return lower_bits(static_cast<Datatype*>(object));
+    case Kind::op:
+      return lower_bits(static_cast<Op*>(object));
+    case Kind::info:
+      return lower_bits(static_cast<Info*>(object));
+    case Kind::request:
+      return lower_bits(static_cast<Request*>(object));
+    default:
+      return object->lower;
   }
 }
 

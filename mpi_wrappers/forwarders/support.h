@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What functions that are only passed on to the lower half are made of; used by the generated forwarders and those by hand.
+// What functions that are only passed on to the lower half are made of; used by the generated
+// forwarders and those by hand.
 #pragma once
 
 #include "mpi_wrappers/generated_calls.h"
@@ -16,12 +17,13 @@
 
 namespace mana::upper {
 
-// The thread cannot be stopped while it stands between a crossing and the object that keeps what the crossing made.
-// Unlike a Call it holds no lock, so Calls may follow one another inside.
+// The thread cannot be stopped while it stands between a crossing and the object that keeps what
+// the crossing made. Unlike a Call it holds no lock, so Calls may follow one another inside.
 class Held {
  public:
   Held() : record_(this_thread()) {
-    record_->depth.store(record_->depth.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    record_->depth.store(record_->depth.load(std::memory_order_relaxed) + 1,
+                         std::memory_order_relaxed);
     order_for_signal();
   }
   ~Held() {
@@ -29,7 +31,8 @@ class Held {
     const uint32_t depth = record_->depth.load(std::memory_order_relaxed) - 1;
     record_->depth.store(depth, std::memory_order_relaxed);
     order_for_signal();
-    if (stopping() && depth == 0) [[unlikely]] park(record_);
+    if (stopping() && depth == 0) [[unlikely]]
+      park(record_);
   }
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
@@ -73,13 +76,13 @@ class LowerArray {
   uint64_t* bits_;
 };
 
-// Infos that the lower half returns travel as text: key, value, ..., each zero-terminated, ended by an empty key.
+// Infos that the lower half returns travel as text: key, value, ..., each zero-terminated, ended by
+// an empty key.
 inline constexpr int kInfoText = 16384;
 Info* info_from_text(const char* text);
 
-
-// For functions that this runtime does not support: says so through the error handler (or, in the tool interface, by
-// the return code).
+// For functions that this runtime does not support: says so through the error handler (or, in the
+// tool interface, by the return code).
 int refuse(const char* function, const char* reason, bool tool_interface);
 
 }  // namespace mana::upper

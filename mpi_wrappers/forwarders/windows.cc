@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Windows for one-sided communication: made in the lower half, their attributes, names and error handlers kept here.  While one
-// is alive a checkpoint is refused.  Everything between creation and MPI_Win_free is in the generated forwarders.
+// Windows for one-sided communication: made in the lower half, their attributes, names and error
+// handlers kept here.  While one is alive a checkpoint is refused.  Everything between creation and
+// MPI_Win_free is in the generated forwarders.
 #include "mpi_wrappers/forwarders/support.h"
 #include "upper/attribute.h"
 #include "upper/front_end.h"
@@ -13,15 +14,20 @@ namespace {
 
 Creator creator_of(int flavour) {
   switch (flavour) {
-    case abi::WIN_FLAVOR_ALLOCATE: return Creator::Win_allocate;
-    case abi::WIN_FLAVOR_SHARED: return Creator::Win_allocate_shared;
-    case abi::WIN_FLAVOR_DYNAMIC: return Creator::Win_create_dynamic;
-    default: return Creator::Win_create;
+    case abi::WIN_FLAVOR_ALLOCATE:
+      return Creator::Win_allocate;
+    case abi::WIN_FLAVOR_SHARED:
+      return Creator::Win_allocate_shared;
+    case abi::WIN_FLAVOR_DYNAMIC:
+      return Creator::Win_create_dynamic;
+    default:
+      return Creator::Win_create;
   }
 }
 
 // The object for a fresh lower window.
-Window* keep_window(Call& call, Comm* comm, uint64_t lower, void* base, int64_t size, int64_t disp_unit, int flavour) {
+Window* keep_window(Call& call, Comm* comm, uint64_t lower, void* base, int64_t size,
+                    int64_t disp_unit, int flavour) {
   auto* window = new_object<Window>(Kind::window);
   if (window == nullptr) return nullptr;
   window->lower = lower;
@@ -41,10 +47,11 @@ Window* keep_window(Call& call, Comm* comm, uint64_t lower, void* base, int64_t 
   return window;
 }
 
-// `Block` has the fields size, disp_unit and base or baseptr as far as the function has such parameters.
+// `Block` has the fields size, disp_unit and base or baseptr as far as the function has such
+// parameters.
 template <class Block>
-int make_window(GeneratedOp op, Block& block, Info* info, Comm* comm, void* base, int64_t size, int64_t disp_unit, int flavour,
-                Window** win) {
+int make_window(GeneratedOp op, Block& block, Info* info, Comm* comm, void* base, int64_t size,
+                int64_t disp_unit, int flavour, Window** win) {
   Call call;
   block.info = lower_bits(info);
   block.comm = lower_bits(comm);
@@ -68,12 +75,15 @@ int Win_create(void* base, int64_t size, int64_t disp_unit, Info* info, Comm* co
   block.base = base;
   block.size = size;
   block.disp_unit = disp_unit;
-  return raise(comm, make_window(GeneratedOp::Win_create, block, info, comm, base, size, disp_unit, abi::WIN_FLAVOR_CREATE, win),
+  return raise(comm,
+               make_window(GeneratedOp::Win_create, block, info, comm, base, size, disp_unit,
+                           abi::WIN_FLAVOR_CREATE, win),
                "MPI_Win_create");
 }
 
 // The memory must be the application's, so it is mapped here and a window is made over it.
-int Win_allocate(int64_t size, int64_t disp_unit, Info* info, Comm* comm, void** baseptr, Window** win) {
+int Win_allocate(int64_t size, int64_t disp_unit, Info* info, Comm* comm, void** baseptr,
+                 Window** win) {
   if (comm == nullptr) return raise(abi::ERR_COMM, "MPI_Win_allocate");
   if (size < 0) return raise(comm, abi::ERR_SIZE, "MPI_Win_allocate");
   void* base = size > 0 ? kernel::map(pages(size)) : nullptr;
@@ -83,22 +93,25 @@ int Win_allocate(int64_t size, int64_t disp_unit, Info* info, Comm* comm, void**
   block.base = base;
   block.size = size;
   block.disp_unit = disp_unit;
-  const int error =
-      make_window(GeneratedOp::Win_create, block, info, comm, base, size, disp_unit, abi::WIN_FLAVOR_ALLOCATE, win);
-  if (error == 0) *baseptr = base;
-  else if (base != nullptr) kernel::unmap(base, pages(size));
+  const int error = make_window(GeneratedOp::Win_create, block, info, comm, base, size, disp_unit,
+                                abi::WIN_FLAVOR_ALLOCATE, win);
+  if (error == 0)
+    *baseptr = base;
+  else if (base != nullptr)
+    kernel::unmap(base, pages(size));
   return raise(comm, error, "MPI_Win_allocate");
 }
 
 // The library's own shared memory, in the lower half's part of the address space.
-int Win_allocate_shared(int64_t size, int64_t disp_unit, Info* info, Comm* comm, void** baseptr, Window** win) {
+int Win_allocate_shared(int64_t size, int64_t disp_unit, Info* info, Comm* comm, void** baseptr,
+                        Window** win) {
   if (comm == nullptr) return raise(abi::ERR_COMM, "MPI_Win_allocate_shared");
   Held held;
   ops::Win_allocate_shared block = {};
   block.size = size;
   block.disp_unit = disp_unit;
-  const int error = make_window(GeneratedOp::Win_allocate_shared, block, info, comm, nullptr, size, disp_unit,
-                                abi::WIN_FLAVOR_SHARED, win);
+  const int error = make_window(GeneratedOp::Win_allocate_shared, block, info, comm, nullptr, size,
+                                disp_unit, abi::WIN_FLAVOR_SHARED, win);
   if (error == 0) *baseptr = block.baseptr;
   return raise(comm, error, "MPI_Win_allocate_shared");
 }
@@ -107,7 +120,9 @@ int Win_create_dynamic(Info* info, Comm* comm, Window** win) {
   if (comm == nullptr) return raise(abi::ERR_COMM, "MPI_Win_create_dynamic");
   Held held;
   ops::Win_create_dynamic block = {};
-  return raise(comm, make_window(GeneratedOp::Win_create_dynamic, block, info, comm, nullptr, 0, 1, abi::WIN_FLAVOR_DYNAMIC, win),
+  return raise(comm,
+               make_window(GeneratedOp::Win_create_dynamic, block, info, comm, nullptr, 0, 1,
+                           abi::WIN_FLAVOR_DYNAMIC, win),
                "MPI_Win_create_dynamic");
 }
 

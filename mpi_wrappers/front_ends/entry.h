@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What entry points are made of, in either ABI: scratch arrays, counts that must fit an int, errors.  Included after
-// mpich_abi.h or openmpi_abi.h.  No entry point takes a lock or memory of the runtime: a thread may be stopped in here.
+// What entry points are made of, in either ABI: scratch arrays, counts that must fit an int,
+// errors.  Included after mpich_abi.h or openmpi_abi.h.  No entry point takes a lock or memory of
+// the runtime: a thread may be stopped in here.
 #pragma once
 
 #include <climits>
@@ -33,7 +34,8 @@ class Scratch {
     }
   }
   ~Scratch() {
-    if (items_ != local_) [[unlikely]] upper::kernel::unmap(items_, static_cast<size_t>(count_) * sizeof(T));
+    if (items_ != local_) [[unlikely]]
+      upper::kernel::unmap(items_, static_cast<size_t>(count_) * sizeof(T));
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -52,7 +54,8 @@ class Scratch {
 template <class T>
 class Objects {
  public:
-  Objects(const HandleOf<T>* handles, int64_t count) : objects_(handles ? count : 0), given_(handles != nullptr) {
+  Objects(const HandleOf<T>* handles, int64_t count)
+      : objects_(handles ? count : 0), given_(handles != nullptr) {
     for (int64_t i = 0; i < objects_.count(); ++i) {
       if (!take(handles[i], &objects_[i])) {
         ok_ = false;
@@ -96,7 +99,8 @@ class ObjectsOut {
 // Integers whose constants differ between the ABIs.
 class Ints {
  public:
-  Ints(const int* values, int64_t count, int (*convert)(int)) : ints_(values ? count : 0), given_(values != nullptr) {
+  Ints(const int* values, int64_t count, int (*convert)(int))
+      : ints_(values ? count : 0), given_(values != nullptr) {
     for (int64_t i = 0; i < ints_.count(); ++i) ints_[i] = convert(values[i]);
   }
   const int* data() { return given_ ? ints_.data() : nullptr; }
@@ -155,27 +159,36 @@ class StatusIn {
 };
 
 // A count returned through an int: MPI_UNDEFINED when it does not fit.
-inline int narrow(int64_t count) { return count > INT_MAX || count < INT_MIN ? abi::UNDEFINED : static_cast<int>(count); }
+inline int narrow(int64_t count) {
+  return count > INT_MAX || count < INT_MIN ? abi::UNDEFINED : static_cast<int>(count);
+}
 
 // MPI_File_set_view's displacement.
 inline int64_t neutral_displacement(int64_t displacement) {
   return displacement == kDisplacementCurrent ? abi::DISPLACEMENT_CURRENT : displacement;
 }
 
-// Whether this process is the root of a rooted collective, whose arguments are significant at the root only.
+// Whether this process is the root of a rooted collective, whose arguments are significant at the
+// root only.
 inline bool is_root(const Comm* comm, int neutral_root) {
-  return comm == nullptr || (comm->is_inter ? neutral_root == abi::ROOT : comm->rank == neutral_root);
+  return comm == nullptr ||
+         (comm->is_inter ? neutral_root == abi::ROOT : comm->rank == neutral_root);
 }
-inline bool is_in_place(const void* neutral_buffer) { return reinterpret_cast<uintptr_t>(neutral_buffer) == 1; }
+inline bool is_in_place(const void* neutral_buffer) {
+  return reinterpret_cast<uintptr_t>(neutral_buffer) == 1;
+}
 
 // Lengths of the arrays of MPI_Alltoallw and its neighbourhood form.
-inline int64_t peers(const Comm* comm) { return comm == nullptr ? 0 : comm->is_inter ? comm->remote_size : comm->size; }
+inline int64_t peers(const Comm* comm) {
+  return comm == nullptr ? 0 : comm->is_inter ? comm->remote_size : comm->size;
+}
 struct Degrees {
   int32_t sources = 0, destinations = 0;
 };
 Degrees degrees(const Comm* comm);
 
-// The object behind a handle of unknown kind that is passed by address (MPI_T): nullptr when there is none.
+// The object behind a handle of unknown kind that is passed by address (MPI_T): nullptr when there
+// is none.
 Object* any_object(const void* address_of_handle);
 
 }  // namespace mana::application

@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What both front ends say of the kinds of objects, and how entry points report a handle that is none.
+// What both front ends say of the kinds of objects, and how entry points report a handle that is
+// none.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
-#include "upper/object_tables.h"
 #include "upper/datatype.h"
+#include "upper/object_tables.h"
 #include "upper/objects.h"
 
 #define MANA_EXPORT extern "C" __attribute__((visibility("default")))
 
 namespace mana::front_end {
 
-using upper::Comm, upper::Datatype, upper::Group, upper::Op, upper::Request, upper::Info, upper::Errhandler, upper::Window,
-    upper::File, upper::Message, upper::Session, upper::Object, upper::Kind;
+using upper::Comm, upper::Datatype, upper::Group, upper::Op, upper::Request, upper::Info,
+    upper::Errhandler, upper::Window, upper::File, upper::Message, upper::Session, upper::Object,
+    upper::Kind;
 
 template <class T>
 struct Traits;
-#define MANA_TRAITS(T, kind_, error_)            \
-  template <>                                    \
-  struct Traits<T> {                             \
-    static constexpr Kind kind = Kind::kind_;    \
-    static constexpr int error = abi::error_;    \
+#define MANA_TRAITS(T, kind_, error_)         \
+  template <>                                 \
+  struct Traits<T> {                          \
+    static constexpr Kind kind = Kind::kind_; \
+    static constexpr int error = abi::error_; \
   };
 MANA_TRAITS(Comm, communicator, ERR_COMM)
 MANA_TRAITS(Datatype, datatype, ERR_TYPE)
@@ -40,7 +42,8 @@ MANA_TRAITS(Session, session, ERR_SESSION)
 // A function of the application, in its own ABI.
 using Function = void (*)();
 
-// Addresses that a handle passed by value can hardly be: uninitialised or an int mistaken for a handle.
+// Addresses that a handle passed by value can hardly be: uninitialised or an int mistaken for a
+// handle.
 inline bool plausible_address(const void* address) {
   const uintptr_t bits = reinterpret_cast<uintptr_t>(address);
   return bits >= 0x1000 && (bits & 7) == 0 && bits >> 47 == 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the upper runtime asks of a front end (upper/front_end.h): facts of this ABI, its error codes, and calls of the
-// application's functions with this ABI's handles.
+// What the upper runtime asks of a front end (upper/front_end.h): facts of this ABI, its error
+// codes, and calls of the application's functions with this ABI's handles.
 #include "mpi_wrappers/front_ends/application.h"
 #include "upper/topology.h"
 
@@ -43,9 +43,11 @@ const Facts facts = {
 
 namespace {
 
-// Codes that the application added lie as far above this ABI's MPI_ERR_LASTCODE as above the neutral one.
+// Codes that the application added lie as far above this ABI's MPI_ERR_LASTCODE as above the
+// neutral one.
 constexpr int kUserCodes = kLastCode - abi::ERR_LASTCODE;
-constexpr int kNeutralErrors = 64, kFirstToolError = 1000, kToolErrors = 32, kApplicationErrors = 128;
+constexpr int kNeutralErrors = 64, kFirstToolError = 1000, kToolErrors = 32,
+              kApplicationErrors = 128;
 
 struct ErrorTables {
   int16_t application[kNeutralErrors] = {};
@@ -58,8 +60,10 @@ constexpr ErrorTables make_error_tables() {
   for (int16_t& code : tables.application_tool) code = kErrorOther;
   for (int16_t& code : tables.neutral) code = abi::ERR_UNKNOWN;
   for (const ErrorPair& pair : kErrors) {
-    if (pair.neutral >= kFirstToolError) tables.application_tool[pair.neutral - kFirstToolError] = pair.application;
-    else tables.application[pair.neutral] = pair.application;
+    if (pair.neutral >= kFirstToolError)
+      tables.application_tool[pair.neutral - kFirstToolError] = pair.application;
+    else
+      tables.application[pair.neutral] = pair.application;
     tables.neutral[pair.application] = pair.neutral;
   }
   return tables;
@@ -70,12 +74,18 @@ constexpr ErrorTables kErrorTables = make_error_tables();
 template <class F>
 int with_handle(Object* object, F f) {
   switch (object->kind) {
-    case Kind::communicator: return f(handle_of(static_cast<Comm*>(object)));
-    case Kind::datatype: return f(handle_of(static_cast<Datatype*>(object)));
-    case Kind::window: return f(handle_of(static_cast<Window*>(object)));
-    case Kind::file: return f(handle_of(static_cast<File*>(object)));
-    case Kind::session: return f(handle_of(static_cast<Session*>(object)));
-    default: return abi::ERR_INTERN;
+    case Kind::communicator:
+      return f(handle_of(static_cast<Comm*>(object)));
+    case Kind::datatype:
+      return f(handle_of(static_cast<Datatype*>(object)));
+    case Kind::window:
+      return f(handle_of(static_cast<Window*>(object)));
+    case Kind::file:
+      return f(handle_of(static_cast<File*>(object)));
+    case Kind::session:
+      return f(handle_of(static_cast<Session*>(object)));
+    default:
+      return abi::ERR_INTERN;
   }
 }
 
@@ -98,9 +108,11 @@ int neutral_error(int application) {
   return application > kLastCode ? application - kUserCodes : abi::ERR_UNKNOWN;
 }
 
-int call_copy(void (*function)(), Object* object, int keyval, void* extra, void* value, void** copy, int* flag) {
+int call_copy(void (*function)(), Object* object, int keyval, void* extra, void* value, void** copy,
+              int* flag) {
   return with_handle(object, [=](auto handle) {
-    auto* user = reinterpret_cast<int (*)(decltype(handle), int, void*, void*, void*, int*)>(function);
+    auto* user =
+        reinterpret_cast<int (*)(decltype(handle), int, void*, void*, void*, int*)>(function);
     return neutral_error(user(handle, keyval, extra, value, copy, flag));
   });
 }
@@ -121,13 +133,16 @@ void call_errhandler(void (*function)(), Object* object, int neutral_code) {
   });
 }
 
-void call_op(void (*function)(), bool large, void* in, void* inout, int64_t length, Datatype* type) {
+void call_op(void (*function)(), bool large, void* in, void* inout, int64_t length,
+             Datatype* type) {
   HandleOf<Datatype> handle = handle_of(type);
   if (large) {
-    reinterpret_cast<void (*)(void*, void*, int64_t*, HandleOf<Datatype>*)>(function)(in, inout, &length, &handle);
+    reinterpret_cast<void (*)(void*, void*, int64_t*, HandleOf<Datatype>*)>(function)(
+        in, inout, &length, &handle);
   } else {
     int count = static_cast<int>(length);
-    reinterpret_cast<void (*)(void*, void*, int*, HandleOf<Datatype>*)>(function)(in, inout, &count, &handle);
+    reinterpret_cast<void (*)(void*, void*, int*, HandleOf<Datatype>*)>(function)(in, inout, &count,
+                                                                                  &handle);
   }
 }
 
@@ -152,11 +167,16 @@ int call_grequest_cancel(void (*function)(), void* extra, int complete) {
 int application_attribute(int keyval, int neutral_value) {
   switch (keyval) {
     case abi::HOST:
-    case abi::IO: return rank_to_application(neutral_value);
-    case abi::LASTUSEDCODE: return application_error(neutral_value);
-    case abi::WIN_CREATE_FLAVOR: return window_flavor_to_application(neutral_value);
-    case abi::WIN_MODEL: return window_model_to_application(neutral_value);
-    default: return neutral_value;
+    case abi::IO:
+      return rank_to_application(neutral_value);
+    case abi::LASTUSEDCODE:
+      return application_error(neutral_value);
+    case abi::WIN_CREATE_FLAVOR:
+      return window_flavor_to_application(neutral_value);
+    case abi::WIN_MODEL:
+      return window_model_to_application(neutral_value);
+    default:
+      return neutral_value;
   }
 }
 

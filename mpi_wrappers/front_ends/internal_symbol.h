@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Internal functions of the original library, exported by name so that its Fortran and C++ bindings load.
+// Internal functions of the original library, exported by name so that its Fortran and C++ bindings
+// load.
 #pragma once
 
 #define MANA_SHOWN __attribute__((visibility("default")))

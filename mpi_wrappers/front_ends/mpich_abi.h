@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The ABI of the MPICH family (libmpich.so.12, libmpi.so.12): handles are ints, statuses have 20 bytes.
+// The ABI of the MPICH family (libmpich.so.12, libmpi.so.12): handles are ints, statuses have 20
+// bytes.
 //
-// A handle's bits, as MPICH lays them out: 2 for how it is stored (01 predefined, 10 made at run time, 00 null), 4 for the
-// kind, 26 for an index.  Ours of the second form hold the slot of the object's table; those below kFirstUserSlot are
-// MPICH's own constants for pair types (MPI_FLOAT_INT).
+// A handle's bits, as MPICH lays them out: 2 for how it is stored (01 predefined, 10 made at run
+// time, 00 null), 4 for the kind, 26 for an index.  Ours of the second form hold the slot of the
+// object's table; those below kFirstUserSlot are MPICH's own constants for pair types
+// (MPI_FLOAT_INT).
 #pragma once
 
 #include <array>
@@ -27,31 +29,43 @@ using HandleOf = std::conditional_t<std::is_same_v<T, File>, File*, int32_t>;
 
 constexpr uint32_t handle_type(Kind kind) {
   switch (kind) {
-    case Kind::communicator: return 1;
-    case Kind::group: return 2;
-    case Kind::datatype: return 3;
-    case Kind::errhandler: return 5;
-    case Kind::op: return 6;
-    case Kind::info: return 7;
-    case Kind::window: return 8;
+    case Kind::communicator:
+      return 1;
+    case Kind::group:
+      return 2;
+    case Kind::datatype:
+      return 3;
+    case Kind::errhandler:
+      return 5;
+    case Kind::op:
+      return 6;
+    case Kind::info:
+      return 7;
+    case Kind::window:
+      return 8;
     case Kind::request:
-    case Kind::message: return 11;
-    case Kind::session: return 14;
-    default: return 0;
+    case Kind::message:
+      return 11;
+    case Kind::session:
+      return 14;
+    default:
+      return 0;
   }
 }
 inline constexpr int kIndexBits = 26;
 inline constexpr uint32_t kIndexMask = (1u << kIndexBits) - 1;
-constexpr uint32_t user_handle(Kind kind, uint32_t slot) { return 0x80000000u | handle_type(kind) << kIndexBits | slot; }
+constexpr uint32_t user_handle(Kind kind, uint32_t slot) {
+  return 0x80000000u | handle_type(kind) << kIndexBits | slot;
+}
 
 template <class T>
 struct Predefined;
-#define MANA_PREDEFINED(T, table)                                                           \
-  template <>                                                                               \
-  struct Predefined<T> {                                                                    \
-    static constexpr const HandlePair* begin = table;                                       \
-    static constexpr const HandlePair* end = table + sizeof table / sizeof table[0];        \
-    static constexpr int32_t null = static_cast<int32_t>(table[0].application);             \
+#define MANA_PREDEFINED(T, table)                                                    \
+  template <>                                                                        \
+  struct Predefined<T> {                                                             \
+    static constexpr const HandlePair* begin = table;                                \
+    static constexpr const HandlePair* end = table + sizeof table / sizeof table[0]; \
+    static constexpr int32_t null = static_cast<int32_t>(table[0].application);      \
   };
 MANA_PREDEFINED(Comm, kCommunicatorHandles)
 MANA_PREDEFINED(Datatype, kDatatypeHandles)
@@ -88,7 +102,8 @@ bool take_unusual(uint32_t handle, T** object) {  // null handles and pair types
   return false;
 }
 
-// The object behind a handle (nullptr for the null handle); false when the application's value is no handle of this kind.
+// The object behind a handle (nullptr for the null handle); false when the application's value is
+// no handle of this kind.
 template <class T>
 inline bool take(HandleOf<T> handle, T** object) {
   if constexpr (std::is_same_v<T, File>) {
@@ -112,8 +127,10 @@ inline bool take(HandleOf<T> handle, T** object) {
 
 template <class T>
 inline HandleOf<T> null_handle() {
-  if constexpr (std::is_same_v<T, File>) return nullptr;
-  else return Predefined<T>::null;
+  if constexpr (std::is_same_v<T, File>)
+    return nullptr;
+  else
+    return Predefined<T>::null;
 }
 template <class T>
 inline HandleOf<T> handle_of(const T* object) {
@@ -121,7 +138,8 @@ inline HandleOf<T> handle_of(const T* object) {
     return const_cast<T*>(object);
   } else {
     if (object == nullptr) return null_handle<T>();
-    if (object->constant == 0) [[likely]] return static_cast<int32_t>(user_handle(Traits<T>::kind, object->slot));
+    if (object->constant == 0) [[likely]]
+      return static_cast<int32_t>(user_handle(Traits<T>::kind, object->slot));
     for (const HandlePair* pair = Predefined<T>::begin; pair != Predefined<T>::end; ++pair) {
       if (pair->neutral == object->constant) return static_cast<int32_t>(pair->application);
     }
@@ -161,6 +179,9 @@ inline Int* to_neutral_weights(Int* weights) {
   if (weights == MPI_WEIGHTS_EMPTY) return reinterpret_cast<Int*>(abi::WEIGHTS_EMPTY);
   return weights;
 }
+
+// MPI_T_PVAR_ALL_HANDLES is the value of an exported pointer, the neutral one.
+inline uint64_t neutral_pvar(uint64_t handle) { return handle; }
 
 }  // namespace mana::mpich
 

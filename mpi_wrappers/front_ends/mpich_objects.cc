@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Exported data of the MPICH ABI, its predefined attribute function, and its Fortran handles (which are the C ones, except files).
-#include "mpi_wrappers/front_ends/mpich_abi.h"
-
-#include "mpi_wrappers/front_ends/entry.h"
+// Exported data of the MPICH ABI, its predefined attribute function, and its Fortran handles (which
+// are the C ones, except files).
+#include "mpi_wrappers/front_ends/application.h"
 
 using namespace mana;
 using namespace mana::application;
@@ -42,8 +41,11 @@ MANA_EXPORT int MPIR_Dup_fn(int, int, void*, void* value, void* copy, int* flag)
 }
 
 // --- MPI_X_c2f, MPI_X_f2c: macros in MPICH's header, functions for whoever asks by name
-#define MANA_ALIAS(name, result, ...) MANA_EXPORT __attribute__((weak, alias("P" #name))) result name(__VA_ARGS__)
-MANA_EXPORT int PMPI_File_c2f(File* file) { return file != nullptr ? static_cast<int>(file->slot) : 0; }
+#define MANA_ALIAS(name, result, ...) \
+  MANA_EXPORT __attribute__((weak, alias("P" #name))) result name(__VA_ARGS__)
+MANA_EXPORT int PMPI_File_c2f(File* file) {
+  return file != nullptr ? static_cast<int>(file->slot) : 0;
+}
 MANA_ALIAS(MPI_File_c2f, int, File*);
 MANA_EXPORT File* PMPI_File_f2c(int slot) {
   return static_cast<File*>(upper::object_at(Kind::file, static_cast<uint32_t>(slot)));
@@ -51,11 +53,11 @@ MANA_EXPORT File* PMPI_File_f2c(int slot) {
 MANA_ALIAS(MPI_File_f2c, File*, int);
 
 // A Fortran status, and mpi_f08's, are the C one as integers.
-#define MANA_STATUS_COPY(name)                                   \
-  MANA_EXPORT int P##name(const Status* from, Status* to) {      \
-    *to = *from;                                                 \
-    return 0;                                                    \
-  }                                                              \
+#define MANA_STATUS_COPY(name)                              \
+  MANA_EXPORT int P##name(const Status* from, Status* to) { \
+    *to = *from;                                            \
+    return 0;                                               \
+  }                                                         \
   MANA_ALIAS(name, int, const Status*, Status*);
 MANA_STATUS_COPY(MPI_Status_c2f)
 MANA_STATUS_COPY(MPI_Status_f2c)
@@ -80,15 +82,24 @@ Object* any_object(const void* address_of_handle) {
   if (address_of_handle == nullptr) return nullptr;
   const int handle = *static_cast<const int*>(address_of_handle);
   switch (static_cast<uint32_t>(handle) >> kIndexBits & 15) {
-    case handle_type(Kind::communicator): return object_of<Comm>(handle);
-    case handle_type(Kind::group): return object_of<Group>(handle);
-    case handle_type(Kind::datatype): return object_of<Datatype>(handle);
-    case handle_type(Kind::errhandler): return object_of<Errhandler>(handle);
-    case handle_type(Kind::op): return object_of<Op>(handle);
-    case handle_type(Kind::info): return object_of<Info>(handle);
-    case handle_type(Kind::window): return object_of<Window>(handle);
-    case handle_type(Kind::request): return object_of<Request>(handle);
-    default: return nullptr;
+    case handle_type(Kind::communicator):
+      return object_of<Comm>(handle);
+    case handle_type(Kind::group):
+      return object_of<Group>(handle);
+    case handle_type(Kind::datatype):
+      return object_of<Datatype>(handle);
+    case handle_type(Kind::errhandler):
+      return object_of<Errhandler>(handle);
+    case handle_type(Kind::op):
+      return object_of<Op>(handle);
+    case handle_type(Kind::info):
+      return object_of<Info>(handle);
+    case handle_type(Kind::window):
+      return object_of<Window>(handle);
+    case handle_type(Kind::request):
+      return object_of<Request>(handle);
+    default:
+      return nullptr;
   }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The ABI of Open MPI (libmpi.so.40): handles are addresses, statuses have 24 bytes.
 //
-// A predefined handle is the address of an exported object, which a program may have copied into its own data (copy
-// relocations), so nothing but its contents can be relied on: the first word is its constant of abi.h.  Any other handle is the
-// address of the upper half's object, whose first word (magic and kind) is far above every constant.
+// A predefined handle is the address of an exported object, which a program may have copied into
+// its own data (copy relocations), so nothing but its contents can be relied on: the first word is
+// its constant of abi.h.  Any other handle is the address of the upper half's object, whose first
+// word (magic and kind) is far above every constant.
 #pragma once
 
 #include "mpi_wrappers/abi_constants_openmpi.h"
@@ -19,19 +20,22 @@ struct Status {
 };
 static_assert(sizeof(Status) == 24);
 
-struct Handle;  // what an application's handle points to; never dereferenced as anything but its first word
+struct Handle;  // what an application's handle points to; never dereferenced as anything but its
+                // first word
 template <class T>
 using HandleOf = Handle*;
 
 inline constexpr uint64_t kLastConstant = 0xfff;
-constexpr uint64_t first_word(Kind kind) { return static_cast<uint64_t>(kind) << 32 | upper::kObjectMagic; }
+constexpr uint64_t first_word(Kind kind) {
+  return static_cast<uint64_t>(kind) << 32 | upper::kObjectMagic;
+}
 
 template <class T>
 struct NullConstant;
-#define MANA_NULL(T, value)                        \
-  template <>                                      \
-  struct NullConstant<T> {                         \
-    static constexpr uint64_t constant = value;    \
+#define MANA_NULL(T, value)                     \
+  template <>                                   \
+  struct NullConstant<T> {                      \
+    static constexpr uint64_t constant = value; \
   };
 MANA_NULL(Comm, kCommunicatorNull)
 MANA_NULL(Datatype, kDatatypeNull)
@@ -46,13 +50,16 @@ MANA_NULL(Message, kMessageNull)
 MANA_NULL(Session, 0)
 #undef MANA_NULL
 
-// Address of the exported object for a constant of abi.h, as the program sees it (perhaps its own copy).
+// Address of the exported object for a constant of abi.h, as the program sees it (perhaps its own
+// copy).
 Handle* predefined_handle(int constant);
 
-// The object behind a handle (nullptr for the null handle); false when the application's value is no handle of this kind.
+// The object behind a handle (nullptr for the null handle); false when the application's value is
+// no handle of this kind.
 template <class T>
 inline bool take(Handle* handle, T** object) {
-  if (!plausible_address(handle)) [[unlikely]] return false;
+  if (!plausible_address(handle)) [[unlikely]]
+    return false;
   const uint64_t word = *reinterpret_cast<const uint64_t*>(handle);
   if (word == first_word(Traits<T>::kind)) {
     *object = reinterpret_cast<T*>(handle);
@@ -61,7 +68,8 @@ inline bool take(Handle* handle, T** object) {
   if (word > kLastConstant) return false;
   Object* predefined = upper::predefined(static_cast<int>(word));
   *object = static_cast<T*>(predefined);
-  return predefined != nullptr ? predefined->kind == Traits<T>::kind : word == NullConstant<T>::constant;
+  return predefined != nullptr ? predefined->kind == Traits<T>::kind
+                               : word == NullConstant<T>::constant;
 }
 
 template <class T>
@@ -71,7 +79,8 @@ inline Handle* null_handle() {
 template <class T>
 inline Handle* handle_of(const T* object) {
   if (object == nullptr) return null_handle<T>();
-  if (object->constant == 0) [[likely]] return reinterpret_cast<Handle*>(const_cast<T*>(object));
+  if (object->constant == 0) [[likely]]
+    return reinterpret_cast<Handle*>(const_cast<T*>(object));
   return predefined_handle(object->constant);
 }
 
@@ -99,6 +108,11 @@ inline Int* to_neutral_weights(Int* weights) {
   if (reinterpret_cast<uintptr_t>(weights) == 2) return reinterpret_cast<Int*>(abi::UNWEIGHTED);
   if (reinterpret_cast<uintptr_t>(weights) == 3) return reinterpret_cast<Int*>(abi::WEIGHTS_EMPTY);
   return weights;
+}
+
+// MPI_T_PVAR_ALL_HANDLES is -1 cast to a handle.
+inline uint64_t neutral_pvar(uint64_t handle) {
+  return handle == UINT64_MAX ? abi::T_PVAR_ALL_HANDLES : handle;
 }
 
 }  // namespace mana::openmpi

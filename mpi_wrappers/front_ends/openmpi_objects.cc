@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The objects that predefined handles of Open MPI's ABI point to, its predefined attribute functions, and its Fortran handles.
-// A program that is not position independent has its own copy of these objects, made by the loader from their contents
-// here: sizes must be the original's, contents must not change afterwards, and addresses come from the symbol table.
-#include "mpi_wrappers/front_ends/openmpi_abi.h"
-
-#include "mpi_wrappers/front_ends/entry.h"
+// The objects that predefined handles of Open MPI's ABI point to, its predefined attribute
+// functions, and its Fortran handles. A program that is not position independent has its own copy
+// of these objects, made by the loader from their contents here: sizes must be the original's,
+// contents must not change afterwards, and addresses come from the symbol table.
+#include "mpi_wrappers/front_ends/application.h"
 
 using namespace mana;
 using namespace mana::application;
@@ -76,7 +75,8 @@ Handle* from_fortran(int index) {
   for (const Row& row : kRows) {
     if (row.fortran != index || index < 0) continue;
     const Object* object = upper::predefined(row.constant);
-    if (object != nullptr ? object->kind == Traits<T>::kind : row.constant == int{NullConstant<T>::constant}) {
+    if (object != nullptr ? object->kind == Traits<T>::kind
+                          : row.constant == int{NullConstant<T>::constant}) {
       return static_cast<Handle*>(row.address);
     }
   }
@@ -93,10 +93,10 @@ Handle* predefined_handle(int constant) {
 }  // namespace mana::openmpi
 
 // --- MPI_X_c2f, MPI_X_f2c
-#define MANA_FORTRAN(X, T)                                                                                    \
-  MANA_EXPORT int PMPI_##X##_c2f(Handle* handle) { return openmpi::to_fortran<T>(handle); }                   \
-  MANA_EXPORT __attribute__((weak, alias("PMPI_" #X "_c2f"))) int MPI_##X##_c2f(Handle*);                     \
-  MANA_EXPORT Handle* PMPI_##X##_f2c(int handle) { return openmpi::from_fortran<T>(handle); }                 \
+#define MANA_FORTRAN(X, T)                                                                    \
+  MANA_EXPORT int PMPI_##X##_c2f(Handle* handle) { return openmpi::to_fortran<T>(handle); }   \
+  MANA_EXPORT __attribute__((weak, alias("PMPI_" #X "_c2f"))) int MPI_##X##_c2f(Handle*);     \
+  MANA_EXPORT Handle* PMPI_##X##_f2c(int handle) { return openmpi::from_fortran<T>(handle); } \
   MANA_EXPORT __attribute__((weak, alias("PMPI_" #X "_f2c"))) Handle* MPI_##X##_f2c(int);
 MANA_FORTRAN(Comm, Comm)
 MANA_FORTRAN(Errhandler, Errhandler)
@@ -128,30 +128,42 @@ int* MPI_F_STATUS_IGNORE = nullptr;
 MANA_EXPORT int* MPI_F_STATUSES_IGNORE;
 int* MPI_F_STATUSES_IGNORE = nullptr;
 
-// --- predefined attribute functions.  The header names OMPI_C_MPI_X; Fortran's library also wants MPI_X and PMPI_X.
-#define MANA_ATTRIBUTE_FUNCTION(name, result, body, ...)                                            \
-  MANA_EXPORT result OMPI_C_##name(__VA_ARGS__) body                                                \
-  MANA_EXPORT __attribute__((alias("OMPI_C_" #name))) result P##name(__VA_ARGS__);                  \
+// --- predefined attribute functions.  The header names OMPI_C_MPI_X; Fortran's library also wants
+// MPI_X and PMPI_X.
+#define MANA_ATTRIBUTE_FUNCTION(name, result, body, ...)                   \
+  MANA_EXPORT result OMPI_C_##name(__VA_ARGS__) body MANA_EXPORT           \
+      __attribute__((alias("OMPI_C_" #name))) result P##name(__VA_ARGS__); \
   MANA_EXPORT __attribute__((weak, alias("OMPI_C_" #name))) result name(__VA_ARGS__);
-#define MANA_ATTRIBUTE_FUNCTIONS(prefix)                                                            \
-  MANA_ATTRIBUTE_FUNCTION(prefix##DUP_FN, int, {                                                    \
-    *static_cast<void**>(copy) = value;                                                             \
-    *flag = 1;                                                                                      \
-    return 0;                                                                                       \
-  }, [[maybe_unused]] Handle* handle, [[maybe_unused]] int keyval, [[maybe_unused]] void* extra, void* value, void* copy, int* flag) \
-  MANA_ATTRIBUTE_FUNCTION(prefix##NULL_COPY_FN, int, {                                              \
-    *flag = 0;                                                                                      \
-    return 0;                                                                                       \
-  }, Handle*, int, void*, void*, void*, int* flag)                                                  \
-  MANA_ATTRIBUTE_FUNCTION(prefix##NULL_DELETE_FN, int, { return 0; }, Handle*, int, void*, void*)
+#define MANA_ATTRIBUTE_FUNCTIONS(prefix)                                                          \
+  MANA_ATTRIBUTE_FUNCTION(                                                                        \
+      prefix##DUP_FN, int,                                                                        \
+      {                                                                                           \
+        *static_cast<void**>(copy) = value;                                                       \
+        *flag = 1;                                                                                \
+        return 0;                                                                                 \
+      },                                                                                          \
+      [[maybe_unused]] Handle* handle, [[maybe_unused]] int keyval, [[maybe_unused]] void* extra, \
+      void* value, void* copy, int* flag)                                                         \
+  MANA_ATTRIBUTE_FUNCTION(                                                                        \
+      prefix##NULL_COPY_FN, int,                                                                  \
+      {                                                                                           \
+        *flag = 0;                                                                                \
+        return 0;                                                                                 \
+      },                                                                                          \
+      Handle*, int, void*, void*, void*, int* flag)                                               \
+  MANA_ATTRIBUTE_FUNCTION(                                                                        \
+      prefix##NULL_DELETE_FN, int, { return 0; }, Handle*, int, void*, void*)
 MANA_ATTRIBUTE_FUNCTIONS(MPI_)
 MANA_ATTRIBUTE_FUNCTIONS(MPI_COMM_)
 MANA_ATTRIBUTE_FUNCTIONS(MPI_TYPE_)
 MANA_ATTRIBUTE_FUNCTIONS(MPI_WIN_)
 
 // Stands for "no conversion" in MPI_Register_datarep; nobody calls it.
-MANA_EXPORT int PMPI_CONVERSION_FN_NULL(void*, Handle*, int, void*, int64_t, void*) { return kErrorOther; }
-MANA_EXPORT __attribute__((weak, alias("PMPI_CONVERSION_FN_NULL"))) int MPI_CONVERSION_FN_NULL(void*, Handle*, int, void*, int64_t, void*);
+MANA_EXPORT int PMPI_CONVERSION_FN_NULL(void*, Handle*, int, void*, int64_t, void*) {
+  return kErrorOther;
+}
+MANA_EXPORT __attribute__((weak, alias("PMPI_CONVERSION_FN_NULL"))) int MPI_CONVERSION_FN_NULL(
+    void*, Handle*, int, void*, int64_t, void*);
 
 namespace mana::application {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// MPI functions that need nothing but this front end: address arithmetic, MPI_Pcontrol, and the functions of MPI-1 that ask for
-// bounds of a type.
+// MPI functions that need nothing but this front end: address arithmetic, MPI_Pcontrol, and the
+// functions of MPI-1 that ask for bounds of a type.
 #include "mpi_wrappers/front_ends/application.h"
 
 using namespace mana;
@@ -9,7 +9,9 @@ using namespace mana::application;
 #define MANA_WEAK(name, result, ...) \
   MANA_EXPORT __attribute__((weak, alias("P" #name))) result name(__VA_ARGS__)
 
-MANA_EXPORT int64_t PMPI_Aint_add(int64_t base, int64_t displacement) { return base + displacement; }
+MANA_EXPORT int64_t PMPI_Aint_add(int64_t base, int64_t displacement) {
+  return base + displacement;
+}
 MANA_WEAK(MPI_Aint_add, int64_t, int64_t, int64_t);
 MANA_EXPORT int64_t PMPI_Aint_diff(int64_t a, int64_t b) { return a - b; }
 MANA_WEAK(MPI_Aint_diff, int64_t, int64_t, int64_t);
@@ -48,7 +50,8 @@ MANA_EXPORT int PMPI_Type_ub(HandleOf<Datatype> datatype, int64_t* displacement)
 }
 MANA_WEAK(MPI_Type_ub, int, HandleOf<Datatype>, int64_t*);
 
-// Memory of accelerators is not part of an image: a program that asks is told to keep its buffers in host memory.
+// Memory of accelerators is not part of an image: a program that asks is told to keep its buffers
+// in host memory.
 MANA_EXPORT int PMPIX_Query_cuda_support() { return 0; }
 MANA_WEAK(MPIX_Query_cuda_support, int);
 #if defined(MANA_ABI_MPICH)

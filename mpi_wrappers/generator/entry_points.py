@@ -207,6 +207,8 @@ class Entry:
                 self.arguments.append(p.name)
             elif p.kind == 'WEIGHT' or (p.kind == 'TOOL_MPI_OBJ'):
                 self.arguments.append(f'any_object({p.name})')
+            elif p.kind == 'PVAR' and p.direction == 'in':
+                self.arguments.append(f'neutral_pvar({p.name})')
             elif p.kind == 'OFFSET' and p.name == 'disp' and p.direction == 'in':
                 self.arguments.append('neutral_displacement(disp)')
             else:
@@ -217,6 +219,17 @@ class Entry:
     def marked_buffer(self, p):
         return self.name not in NO_BUFFER_MARKS and not self.function.chapter == 'tools' and \
             self.target.upper_name not in NO_BUFFER_MARKS
+
+    def direct_read(self):
+        """Property `reads: OBJECT FIELD`: the answer is a field of a valid object, so not even a call is made."""
+        if 'reads' not in self.function.properties:
+            return []
+        name, field = self.function.properties['reads'].split()
+        out = self.function.parameters[-1]
+        value = f'{name}_object->{field}'
+        if kinds.is_poly(out.kind) and not self.large:
+            value = f'narrow({value})'
+        return [f'if ({name}_object != nullptr) [[likely]] {{', f'  *{out.name} = {value};', '  return 0;', '}']
 
     def text(self):
         self.walk()
@@ -229,7 +242,7 @@ class Entry:
         lines = [f'// {self.function.where}',
                  wrapped(f'MANA_EXPORT {result} P{self.symbol}(',
                          [f'{c_type(self.function, p, self.large)} {p.name}' for p in parameters], ') {')]
-        body = list(self.before)
+        body = list(self.before) + self.direct_read()
         call = wrapped(f'upper::{self.target.upper_name}(', arguments, ')', indent='      ')
         if self.function.returns not in ('ERROR_CODE', 'ERROR_CLASS'):
             body.append(f'return {call};')

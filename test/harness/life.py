@@ -210,11 +210,11 @@ def commands_list_inspect_verify(world, log, mpi):
         job.close()
 
 
-def window_refuses_by_name(world, log, mpi):
-    job = start(world, log, mpi, "window")
+def refused_by_name(world, log, mpi, what, function):
+    job = start(world, log, mpi, what)
     try:
         job.wait_for_step()
-        job.expect_refusal("MPI_Win_create")
+        job.expect_refusal(function)
         job.go()
         job.wait_for_step()
         job.checkpoint()
@@ -223,6 +223,14 @@ def window_refuses_by_name(world, log, mpi):
         job.finish()
     finally:
         job.close()
+
+
+def window_refuses_by_name(world, log, mpi):
+    refused_by_name(world, log, mpi, "window", "MPI_Win_create")
+
+
+def file_refuses_by_name(world, log, mpi):
+    refused_by_name(world, log, mpi, "file", "MPI_File_open")
 
 
 def deadlock_is_diagnosed(world, log, mpi):
@@ -266,7 +274,7 @@ def rank_killed_during_a_checkpoint(world, log, mpi):
 
 TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
-         deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
+         file_refuses_by_name, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 
 
 def run(world, report):

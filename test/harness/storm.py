@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Checkpoints at random moments of a program that is never still; every tenth is followed by SIGKILL of all ranks and a
-restart on another interconnect or MPI.  MANA_STORM sets how many (30; 200 for the full storm), MANA_STORM_SEED repeats one."""
+"""Checkpoints at random moments of a program that is never still; every tenth (in a short storm every fifth) is followed by
+SIGKILL of all ranks and a restart on another interconnect or MPI.  MANA_STORM sets how many (30; 200 for the full storm), MANA_STORM_SEED repeats one."""
 import os
 import pathlib
 import random
@@ -19,6 +19,7 @@ def storm(world, log, abi, checkpoints, seed):
     job = Checkpointed(world, f"storm-{abi}", [world.program("storm", abi)], RANKS, log, folder=folder, MANA_TEST_DIR=folder)
     note(log, f"---- seed {seed}")
     mpi, transport = abi, "shm"
+    kill_every = 10 if checkpoints >= 50 else 5
     try:
         job.launch(mpi, transport)
         job.wait_until_answering()
@@ -26,8 +27,8 @@ def storm(world, log, abi, checkpoints, seed):
             time.sleep(chance.uniform(0, 0.25))  # the moment is random on purpose; nothing waits for it
             note(log, f"---- checkpoint {taken}")
             job.checkpoint(seconds=90)
-            if taken % 10 == 0:
-                if taken // 10 % 2:
+            if taken % kill_every == 0:
+                if taken // kill_every % 2:
                     transport = other_transport(transport)
                 else:
                     mpi = other_mpi(mpi)

@@ -103,6 +103,21 @@ int main(int argc, char** argv) {
     MPI_Win_free(&window);
     meet(what);
   }
+  if (strcmp(what, "file") == 0) {
+    MPI_File file;
+    char path[600];
+    snprintf(path, sizeof path, "%s/data", meeting.folder != NULL ? meeting.folder : ".");
+    if (MPI_File_open(MPI_COMM_WORLD, path, MPI_MODE_CREATE | MPI_MODE_RDWR, MPI_INFO_NULL, &file) != MPI_SUCCESS) exit(7);
+    meet(what);
+    int written = rank + 1, got = 0;
+    MPI_File_write_at_all(file, rank * (MPI_Offset)sizeof written, &written, 1, MPI_INT, MPI_STATUS_IGNORE);
+    MPI_File_sync(file);
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_File_read_at(file, (size - 1 - rank) * (MPI_Offset)sizeof got, &got, 1, MPI_INT, MPI_STATUS_IGNORE);
+    if (got != size - rank) exit(8);
+    MPI_File_close(&file);
+    meet(what);
+  }
   if (strcmp(what, "late-barrier") == 0) {  // rank 0 computes while the others stand in a barrier
     rendezvous_announce(&meeting, what);
     if (rank == 0) rendezvous_wait_over(&meeting);

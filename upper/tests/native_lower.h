@@ -36,8 +36,8 @@ void check(bool condition, const char* text, const char* file, int line, long a,
 // Evaluates each operand once.
 #define CHECK_EQ(a, b)                                                                      \
   do {                                                                                      \
-    const auto left = (a);                                                                  \
-    const decltype(left) right = static_cast<decltype(left)>(b);                            \
+    auto left = (a);                                                                        \
+    auto right = static_cast<decltype(left)>(b);                                            \
     mana::upper::test::check(left == right, #a " == " #b, __FILE__, __LINE__, (long)left, (long)right); \
   } while (false)
 #define CHECK_OK(call) CHECK_EQ((call), 0)

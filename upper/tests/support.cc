@@ -44,7 +44,7 @@ std::vector<uint64_t> lower_types_freed;
 
 void start(int rank, int size) {
   static bool started = false;
-  if (!started) start_tables();
+  if (!started) start_tables(), this_thread();
   started = true;
   own_world_rank = world.rank = rank;
   own_world_size = world.size = size;
@@ -102,6 +102,7 @@ const Facts facts = {
     .distribute_cyclic = 122,
     .distribute_default = -49767,
     .standard_bounds = TEST_STANDARD_BOUNDS,
+    .port_name = 256,
     .pair_elements = TEST_STANDARD_BOUNDS ? 1 : 2,
 };
 

@@ -34,10 +34,21 @@ const std::vector<Both>& basics() {
     add(MPI_DOUBLE, abi::DOUBLE), add(MPI_BYTE, abi::BYTE), add(MPI_LONG_LONG, abi::LONG_LONG);
     add(MPI_LONG_DOUBLE, abi::LONG_DOUBLE), add(MPI_C_DOUBLE_COMPLEX, abi::C_DOUBLE_COMPLEX);
     add(MPI_DOUBLE_INT, abi::DOUBLE_INT), add(MPI_SHORT_INT, abi::SHORT_INT), add(MPI_2INT, abi::TWO_INT);
-    add(MPI_LONG_DOUBLE_INT, abi::LONG_DOUBLE_INT), add(MPI_C_BOOL, abi::C_BOOL), add(MPI_AINT, abi::AINT);
+    add(MPI_LONG_DOUBLE_INT, abi::LONG_DOUBLE_INT), add(MPI_C_BOOL, abi::C_BOOL);
     return made;
   }();
   return all;
+}
+
+// Made in this round, and freed at its end: MPICH 4.0's MPI_Pack goes wrong once some 500 types are alive.
+std::vector<Both> to_free;
+
+void free_all() {
+  for (Both& both : to_free) {
+    MPI_Type_free(&both.theirs);
+    REQUIRE(upper::Type_free(&both.ours) == 0);
+  }
+  to_free.clear();
 }
 
 Both random_type(int depth);
@@ -123,6 +134,7 @@ Both random_darray(const Both& child) {
 Both random_type(int depth) {
   for (;;) {
     Both made = random_shape(depth);
+    if (!upper::is_predefined(made.ours)) to_free.push_back(made);
     if (made.ours->size > 0) return made;
   }
 }
@@ -194,7 +206,8 @@ bool contains(const Datatype* type, bool (*wanted)(const Datatype*)) {
   return std::any_of(type->datatypes, type->datatypes + type->datatype_count,
                      [=](const Datatype* child) { return contains(child, wanted); });
 }
-bool is_darray(const Datatype* type) { return type->combiner == abi::COMBINER_DARRAY; }
+
+[[maybe_unused]] bool has_negative_stride(const Datatype* type) { return type->layout.stride < 0; }
 
 struct Described {
   int64_t size, lower_bound, extent, true_lower_bound, true_extent;
@@ -232,12 +245,12 @@ std::string story(Datatype* type, int depth = 0) {
   return text;
 }
 
-constexpr int64_t kRoom = 1 << 20, kMiddle = kRoom / 2;
+constexpr int64_t kRoom = 1 << 15, kMiddle = kRoom / 2;
 
 bool fits(const Described& d, int count) {
   const int64_t low = std::min<int64_t>(0, d.true_lower_bound + (count - 1) * std::min<int64_t>(0, d.extent));
   const int64_t high = d.true_lower_bound + d.true_extent + (count - 1) * std::max<int64_t>(0, d.extent);
-  return low > -kMiddle + 4096 && high < kMiddle - 4096 && d.size * count < kRoom;
+  return low > -kMiddle && high < kMiddle && d.size * count < kRoom;
 }
 
 bool mark_bytes(const Datatype* basic, int64_t displacement, int64_t count, void* context) {
@@ -250,6 +263,15 @@ bool mark_bytes(const Datatype* basic, int64_t displacement, int64_t count, void
     }
   }
   return true;
+}
+
+void compare_true_bounds(Datatype* type, const Described& described) {
+  std::vector<uint8_t> marks(kRoom);
+  upper::walk_type_map(type, 1, 0, mark_bytes, &marks);
+  const auto first = std::find_if(marks.begin(), marks.end(), [](uint8_t mark) { return mark != 0; });
+  const auto last = std::find_if(marks.rbegin(), marks.rend(), [](uint8_t mark) { return mark != 0; });
+  CHECK(first - marks.begin() - kMiddle == described.true_lower_bound);
+  CHECK(marks.rend() - last - kMiddle == described.true_lower_bound + described.true_extent);
 }
 
 bool overlaps_itself(Datatype* type, int count) {
@@ -330,7 +352,9 @@ void compare_envelopes(const Both& both) {
   CHECK(a1 == a2);
   for (int t = 0; t < types; ++t) {
     CHECK(describe(d1[t]).extent == describe(d2[t]).extent);
-    if (!upper::is_predefined(d2[t])) CHECK(upper::Type_free(&d2[t]) == 0);
+    if (upper::is_predefined(d2[t])) continue;
+    CHECK(upper::Type_free(&d2[t]) == 0);
+    MPI_Type_free(&d1[t]);
   }
 }
 
@@ -365,27 +389,35 @@ TEST_CASE("predefined types are those of the library") {
 
 TEST_CASE("random types agree with the library") {
   int compared = 0;
-  for (int round = 0; round < 4000; ++round) {
+  for (const Both& both : basics()) upper::program_of(both.ours);  // these are kept
+  const uint64_t memory_before = upper::memory_in_use();
+  for (int round = 0; round < 3000; ++round) {
+    free_all();
+    REQUIRE(upper::memory_in_use() == memory_before);
     Both both = random_type(pick(1, 4));
     const int count = pick(1, 3);
     INFO("round " << round << " count " << count << "\n" << story(both.ours));
     Described theirs = describe(both.theirs), ours = describe(both.ours);
-    if (contains(both.ours, is_darray)) {  // MPICH counts bounds that were set inside as data
-      theirs.true_lower_bound = ours.true_lower_bound;
-      theirs.true_extent = ours.true_extent;
-    }
+    // MPICH derives the true bounds of arrays and resized types from bounds that were set; ours are held against the type map.
+    if (fits(ours, 1)) compare_true_bounds(both.ours, ours);
+    theirs.true_lower_bound = ours.true_lower_bound;
+    theirs.true_extent = ours.true_extent;
+#ifdef OMPI_MAJOR_VERSION  // 4.1 takes the wrong end of such vectors for a bound
+    if (contains(both.ours, has_negative_stride)) continue;
+#endif
     REQUIRE(theirs == ours);
     compare_envelopes(both);
     if (!fits(describe(both.ours), count)) continue;
     if (!upper::is_predefined(both.ours)) {
-      MPI_Type_commit(&both.theirs);
+      MPI_Datatype handle = both.theirs;
+      MPI_Type_commit(&handle);
       REQUIRE(upper::Type_commit(&both.ours) == 0);
     }
     compare_packing(both, count);
     compare_elements(both);
     ++compared;
   }
-  CHECK(compared > 2000);
+  CHECK(compared > 1500);
 }
 
 int main(int argc, char** argv) {

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/agent_port.h"
+
+#include <fmt/format.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <asio/post.hpp>
+#include <chrono>
+#include <cstring>
+
+#include "control/generations.h"
+#include "lower/park.h"
+#include "lower/stop.h"
+
+namespace mana::lower {
+
+using control::Done;
+using control::Error;
+using control::Outcome;
+using control::Phase;
+using control::Result;
+using control::StepResult;
+
+namespace {
+
+Service service_of(Phase phase) {
+  switch (phase) {
+    case Phase::finish_collectives: return Service::finish_collectives;
+    case Phase::exchange_counts: return Service::exchange_counts;
+    case Phase::drain: return Service::drain;
+    default: return Service::none;
+  }
+}
+
+bool is_parked(pid_t tid) {
+  const ParkSlot* slot = find_slot(tid);
+  return slot != nullptr && slot->state.load() == ParkState::parked && slot->release.load() == park_control.release.load();
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+}  // namespace
+
+control::Counter counter_of(CommCounter* counter) {
+  control::Counter known{counter->uid, &counter->begun, {}};
+  if (counter->one_shot) known.members.assign(counter->members, counter->members + counter->member_count);
+  return known;
+}
+
+AgentPort::AgentPort(asio::io_context& io, AgentJob job, uint64_t job_id) : io_(io), job_(std::move(job)), job_id_(job_id) {}
+
+bool AgentPort::register_barrier() {
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+// A front end may register after the agent has started.
+UpperInterface* AgentPort::upper() const { return park_control.upper; }
+
+double AgentPort::now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void AgentPort::set_intent(bool intent) {
+  if (upper() == nullptr) return;
+  upper()->control.intent.store(intent ? 1 : 0);
+  // Either what a wrapper wrote before it read the flag can be seen now, or it reads the flag as set.
+  if (intent) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void AgentPort::collect_counters(control::RankClosure& closure, bool all) {
+  if (upper() == nullptr) return;
+  CommCounter* newest = upper()->counters.load(std::memory_order_acquire);
+  CommCounter* end = all ? nullptr : newest_known_;
+  for (CommCounter* counter = newest; counter != end; counter = counter->next) {
+    if (counter->uid != 0) closure.know(counter_of(counter));
+  }
+  newest_known_ = newest;
+}
+
+std::vector<control::Observed> AgentPort::observe() {
+  std::vector<control::Observed> threads;
+  if (upper() == nullptr) return threads;
+  for (const ThreadRecord* record = upper()->threads.load(); record != nullptr; record = record->next) {
+    if (record->tid.load() == 0) continue;
+    threads.push_back({reinterpret_cast<control::ThreadId>(record), record->inside_uid.load(), record->operations.load()});
+  }
+  return threads;
+}
+
+std::vector<control::RefusalNote> AgentPort::refusals() {
+  std::vector<control::RefusalNote> notes;
+  if (upper() == nullptr) return notes;
+  for (uint32_t i = 0; i < upper()->refusal_count; ++i) {
+    const Refusal& refusal = upper()->refusals[i];
+    if (const uint64_t alive = refusal.alive.load()) notes.push_back({job_.rank, alive, refusal.function, refusal.reason});
+  }
+  return notes;
+}
+
+Outcome AgentPort::request_stop() {
+  signals_held_ = upper() != nullptr && upper()->pending_user_reductions > 0;
+  if (!signals_held_) {
+    lower::request_stop();
+    return Done{};
+  }
+  park_control.stop.store(1);
+  upper()->control.stop.store(1);
+  return Done{};
+}
+
+Result<StepResult> AgentPort::poll_stop() {
+  if (signals_held_) {
+    if (upper()->pending_user_reductions > 0 && !is_parked(getpid())) return StepResult{false, 1};
+    signals_held_ = false;
+    lower::request_stop();
+  }
+  const std::vector<NotParked> missing = lower::poll_stop();
+  if (!missing.empty()) return StepResult{false, static_cast<uint32_t>(missing.size())};
+  keep_progressing(true);
+  return StepResult{true, 0};
+}
+
+Result<StepResult> AgentPort::service(Phase phase) {
+  ServiceCall call{};
+  call.what = service_of(phase);
+  if (!lower::service(call)) return StepResult{true, 0};  // no thread has ever called MPI
+  if (call.error != 0) {
+    return Error{fmt::format("{}: {} (error class {})", name_of(phase), call.detail, call.error)};
+  }
+  return StepResult{call.done != 0, call.pending};
+}
+
+Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation, ImageFinished finished) {
+  keep_progressing(false);
+  ServiceCall settle{};
+  settle.what = Service::none;
+  lower::service(settle);  // the service thread is out of its last turn
+  const std::string front_end = upper() != nullptr ? upper()->front_end : "";
+  on_image(front_end);
+  ImageIdentity identity;
+  identity.rank = job_.rank;
+  identity.size = job_.size;
+  identity.job = job_id_;
+  identity.generation = generation;
+  identity.program = job_.program;
+  identity.arguments = job_.arguments;
+  identity.front_end = front_end;
+  identity.mpi = job_.mpi;
+  identity.mpi_version = job_.mpi_version;
+  const std::string file = control::image_name(job_.rank);
+  writer_ = ImageWriter::start(identity, upper(), directory + "/" + file);
+  if (writer_->descriptor() < 0) {
+    const std::string error = writer_->finish().error;
+    writer_.reset();
+    return Error{"image " + directory + "/" + file + ": " + error};
+  }
+  writer_pipe_.emplace(io_, dup(writer_->descriptor()));
+  writer_pipe_->async_wait(asio::posix::stream_descriptor::wait_read, [this, finished, file](asio::error_code cancelled) {
+    if (!cancelled) image_written(finished, file);
+  });
+  return Done{};
+}
+
+void AgentPort::image_written(ImageFinished finished, const std::string& file) {
+  writer_pipe_.reset();
+  if (writer_ == nullptr) return;
+  const ImageResult result = writer_->finish();
+  writer_.reset();
+  if (!result.error.empty()) return finished(Error{"image " + file + ": " + result.error});
+  control::ImageNote note;
+  note.file = file;
+  note.bytes = result.bytes;
+  note.checksum = fmt::format("{:016x}", result.checksum);
+  note.host = host_name();
+  finished(note);
+}
+
+void AgentPort::discard_image() {
+  writer_pipe_.reset();
+  writer_.reset();
+}
+
+void AgentPort::resume() {
+  ServiceCall call{};
+  call.what = Service::resume;
+  while (!signals_held_ && lower::service(call) && call.done == 0 && call.error == 0) {
+  }
+  signals_held_ = false;
+  lower::resume();
+}
+
+void AgentPort::leave(int exit_code) {
+  on_leave();
+  job_.leave(exit_code);
+}
+
+void AgentPort::finalize_granted() {
+  if (upper() != nullptr) upper()->control.job_ending.store(1);
+  on_finalize_granted();
+}
+
+}  // namespace mana::lower

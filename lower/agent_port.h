@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the control tree asks of this process, for real: control words, the parked application (stop.h), the image
+// (image_writer.h).  All on the agent's thread, except flush_wanted.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
+
+#include "control/rank.h"
+#include "lower/agent.h"
+#include "lower/image_writer.h"
+
+namespace mana::lower {
+
+control::Counter counter_of(CommCounter* counter);
+
+class AgentPort : public control::RankPort {
+ public:
+  AgentPort(asio::io_context& io, AgentJob job, uint64_t job_id);
+  // Whether the kernel can make all threads pass a barrier, which the closure cannot do without.
+  static bool register_barrier();
+
+  AgentJob& job() { return job_; }
+  std::function<void()> on_flush_wanted, on_leave, on_finalize_granted;
+  std::function<void(const std::string& front_end)> on_image;  // an image is about to be made
+
+  double now() override;
+  void set_intent(bool intent) override;
+  void collect_counters(control::RankClosure& closure, bool all) override;
+  std::vector<control::Observed> observe() override;
+  std::vector<control::RefusalNote> refusals() override;
+  control::Outcome request_stop() override;
+  control::Result<control::StepResult> poll_stop() override;
+  control::Result<control::StepResult> service(control::Phase phase) override;
+  control::Outcome fork_image(const std::string& directory, uint64_t generation, ImageFinished finished) override;
+  void discard_image() override;
+  void resume() override;
+  void leave(int exit_code) override;
+  void finalize_granted() override;
+  void flush_wanted() override { on_flush_wanted(); }
+
+ private:
+  UpperInterface* upper() const;
+  void image_written(ImageFinished finished, const std::string& file);
+
+  asio::io_context& io_;
+  AgentJob job_;
+  uint64_t job_id_;
+  CommCounter* newest_known_ = nullptr;
+  // A pending nonblocking reduction may run an operator of the application while it is completed: its main thread is then
+  // stopped at its next MPI call, not anywhere.
+  bool signals_held_ = false;
+  std::unique_ptr<ImageWriter> writer_;
+  std::optional<asio::posix::stream_descriptor> writer_pipe_;
+};
+
+}  // namespace mana::lower
