@@ -4,13 +4,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
-#include <cstring>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 
 #include "cli/launcher.h"
+#include "control/command.h"
 #include "kernel-loader/program.h"
 #include "kernel-loader/report.h"
 
@@ -35,21 +33,6 @@ bool note_library(const char* name, void* closure) {
     wanted.unserved = library;
   }
   return true;
-}
-
-// The lower half will not find out before MPI_Init, and then every rank would say it.
-void check_directory(const mana::cli::Launcher& launcher, const std::string& directory) {
-  if (launcher.rank != 0) return;
-  const std::string parent = directory.substr(0, directory.find_last_of('/') == 0 ? 1 : directory.find_last_of('/'));
-  const bool exists = access(directory.c_str(), F_OK) == 0;
-  const std::string& tested = exists ? directory : parent;
-  if (access(tested.c_str(), W_OK | X_OK) == 0) return;
-  if (!exists && errno == ENOENT) {
-    mana::cli::give_up(launcher, fmt::format("launch: checkpoint folder {}: its parent {} does not exist; create it or give another --ckpt-dir",
-                                             directory, parent));
-  }
-  mana::cli::give_up(launcher, fmt::format("launch: checkpoint folder {}: not writable ({}); give another --ckpt-dir", directory,
-                                           std::strerror(errno)));
 }
 
 }  // namespace
@@ -84,7 +67,11 @@ int main(int argc, char** argv) {
                                              program.path, wanted.unserved));
   }
   const std::string checkpoints = mana::cli::checkpoint_directory(directory);
-  check_directory(launcher, checkpoints);
+  if (launcher.rank == 0) {  // once for the job
+    if (const auto ready = mana::control::prepare_directory(checkpoints); !ready.ok()) {
+      mana::cli::give_up(launcher, "launch: " + ready.error().text);
+    }
+  }
 
   const Mpi chosen = mana::cli::choose_mpi(launcher, mpi, wanted.abi);
   std::vector<std::string> arguments = {"--launch", "--ckpt-dir", checkpoints, "--"};

@@ -12,7 +12,7 @@
 
 #include "cli/launcher.h"
 #include "control/generations.h"
-#include "control/job_file.h"
+#include "control/command.h"
 #include "control/manifest.h"
 #include "kernel-loader/report.h"
 
@@ -22,9 +22,6 @@ using mana::cli::give_up;
 using mana::cli::Mpi;
 
 uint64_t choose_generation(const mana::cli::Launcher& launcher, const std::string& directory, std::optional<uint64_t> asked) {
-  if (!std::filesystem::is_directory(directory)) {
-    give_up(launcher, fmt::format("restart: checkpoint folder {}: no such folder; give the --ckpt-dir of the job", directory));
-  }
   const auto generations = mana::control::committed_generations(directory);
   if (generations.empty()) {
     give_up(launcher, fmt::format("restart: checkpoint folder {}: it holds no committed generation; there is nothing to restart from",
@@ -51,6 +48,12 @@ int main(int argc, char** argv) {
   const auto launcher = mana::cli::find_launcher();
   mana::loader::set_report_rank(launcher.rank);
   const std::string checkpoints = mana::cli::checkpoint_directory(directory);
+  if (!std::filesystem::is_directory(checkpoints)) {
+    give_up(launcher, fmt::format("restart: checkpoint folder {}: no such folder; give the --ckpt-dir of the job", checkpoints));
+  }
+  if (launcher.rank == 0) {  // once for the job
+    if (const auto ready = mana::control::prepare_directory(checkpoints); !ready.ok()) give_up(launcher, "restart: " + ready.error().text);
+  }
   const uint64_t chosen = choose_generation(launcher, checkpoints, generation);
   const std::string path = mana::control::generation_path(checkpoints, chosen);
   const auto manifest = mana::control::read_manifest(path);

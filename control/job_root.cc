@@ -42,6 +42,8 @@ void JobRoot::command(uint64_t client, const Command& command) {
   queue_.push_back({client, command});
   if (phase_ != Phase::idle) {
     port_.tell(client, Story{fmt::format("generation {} is being made; this one comes next", generation_.number)});
+  } else if (!ready_ && broken_.empty()) {
+    port_.tell(client, Story{"waiting until all ranks have joined the control tree"});
   }
   start_next();
 }

@@ -46,7 +46,7 @@ void Rank::enter(Phase phase) {
 
 void Rank::on(const Intent& intent) {
   attempt_ = intent.attempt;
-  failed_ = false;
+  failed_ = written_ = false;
   quiet_since_ = -1;
   enter(Phase::intent);
   port_.set_intent(true);
@@ -95,7 +95,7 @@ void Rank::on(const Query& query) {
   double quiet = quiet_seconds(threads);
   for (RankView& view : reply.views) {
     view.phase = phase_;
-    view.done = !stepping_ && phase_ != Phase::write;
+    view.done = phase_ == Phase::write ? written_ : !stepping_;
     view.pending = pending_;
     view.quiet_seconds = quiet;
   }
@@ -158,6 +158,7 @@ void Rank::image_finished(uint64_t attempt, Result<ImageNote> image) {
   note.rank = rank_;
   note.fork_seconds = fork_seconds_;
   note.write_seconds = port_.now() - forked_at_;
+  written_ = true;
   send_(PhaseDone{attempt_, Phase::write, {}, {std::move(note)}});
 }
 

@@ -95,6 +95,7 @@ class Rank {
   bool stepping_ = false;  // the phase asks for steps and is not done
   bool stopped_ = false;   // request_stop was called and resume was not
   bool failed_ = false;    // reported; waits for the root to abandon
+  bool written_ = false;   // the image is durable
   uint32_t pending_ = 0;
   int idle_steps_ = 0;
   double forked_at_ = 0, fork_seconds_ = 0;

@@ -75,6 +75,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_pipe2},
     {__NR_inotify_init1},
     {__NR_perf_event_open},
+    {__NR_recvmmsg},
     {__NR_fanotify_init},
     {__NR_open_by_handle_at},
     {__NR_memfd_create},

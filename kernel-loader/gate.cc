@@ -22,8 +22,7 @@ constexpr uint64_t kSameStack = 64 << 10;
 constexpr uint64_t kRedZone = 128;
 
 // Descriptors that came in a message get numbers of the application as well.
-void adopt_received(uint64_t header) {
-  auto* message = sys::pointer<msghdr>(header);
+void adopt_received(msghdr* message) {
   for (cmsghdr* part = CMSG_FIRSTHDR(message); part != nullptr; part = CMSG_NXTHDR(message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
     int* numbers = reinterpret_cast<int*>(CMSG_DATA(part));
@@ -102,6 +101,7 @@ long do_call(CaughtCall& call) {
     case __NR_accept:
     case __NR_accept4:
     case __NR_recvmsg:
+    case __NR_recvmmsg:
       return wait_above(call);
     case __NR_close:
       return do_close(call);
@@ -171,10 +171,14 @@ void finish_blocking_call(CaughtCall& call) {
   const auto* blocking = sys::pointer<const BlockingCall>(call.stack_pointer());
   const auto made = static_cast<long>(blocking->result);
   long result = made;
-  if (blocking->number == __NR_recvmsg)
-    adopt_received(blocking->arguments[1]);
-  else
+  if (blocking->number == __NR_recvmsg) {
+    adopt_received(sys::pointer<msghdr>(blocking->arguments[1]));
+  } else if (blocking->number == __NR_recvmmsg) {
+    auto* all = sys::pointer<mmsghdr>(blocking->arguments[1]);
+    for (long i = 0; i < made; i++) adopt_received(&all[i].msg_hdr);
+  } else {
     result = adopt_descriptor(made);
+  }
   for (int i = 0; i < 6; i++) call.set_argument(i, blocking->arguments[i]);
   call.set_reg(REG_EFL, blocking->flags);
   call.set_reg(REG_RIP, blocking->return_rip);

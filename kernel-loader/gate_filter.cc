@@ -134,6 +134,7 @@ class FilterProgram {
       case __NR_accept:
       case __NR_accept4:
       case __NR_recvmsg:
+      case __NR_recvmmsg:
       case __NR_ppoll:
       case __NR_pselect6:
       case __NR_epoll_pwait:

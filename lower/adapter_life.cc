@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <cstdint>
+#include <cstdlib>
 
 #include "lower/adapter_convert.h"
 #include "lower/adapter_state.h"
@@ -78,6 +79,14 @@ int32_t world_attribute(int keyval, int32_t otherwise) {
   return *static_cast<int*>(value);
 }
 
+bool started_by_launcher() {
+#if defined(MPICH_VERSION)
+  return std::getenv("PMI_FD") != nullptr || std::getenv("PMI_PORT") != nullptr || std::getenv("PMIX_RANK") != nullptr;
+#else
+  return true;
+#endif
+}
+
 // One line without its end: library versions are printed in reports and manifests.
 void copy_line(char* to, std::size_t room, const char* from, int length) {
   std::size_t used = 0;
@@ -92,7 +101,8 @@ void collect_facts(core::Init* facts) {
   MPI_Comm_size(MPI_COMM_WORLD, &facts->size);
   facts->tag_ub = world_attribute(MPI_TAG_UB, 32767);
   facts->wtime_is_global = world_attribute(MPI_WTIME_IS_GLOBAL, 0);
-  facts->universe_size = world_attribute(MPI_UNIVERSE_SIZE, -1);
+  // A process of MPICH that no launcher started would have to start one (mpiexec) to answer this.
+  facts->universe_size = started_by_launcher() ? world_attribute(MPI_UNIVERSE_SIZE, -1) : -1;
   facts->appnum = world_attribute(MPI_APPNUM, -1);
   facts->host = neutral_rank(world_attribute(MPI_HOST, MPI_PROC_NULL));
   facts->io = neutral_rank(world_attribute(MPI_IO, MPI_ANY_SOURCE));

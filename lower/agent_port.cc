@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lower/agent_port.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -160,7 +161,7 @@ Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
     writer_.reset();
     return Error{"image " + directory + "/" + file + ": " + error};
   }
-  writer_pipe_.emplace(io_, dup(writer_->descriptor()));
+  writer_pipe_.emplace(io_, fcntl(writer_->descriptor(), F_DUPFD_CLOEXEC, 0));
   writer_pipe_->async_wait(asio::posix::stream_descriptor::wait_read, [this, finished, file](asio::error_code cancelled) {
     if (!cancelled) image_written(finished, file);
   });

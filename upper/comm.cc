@@ -243,6 +243,13 @@ void let_go_of_freed(Call& call) {
   }
 }
 
+bool any_farewell_open() {
+  for (Comm* comm = live_comms.first; comm != nullptr; comm = comm->next) {
+    if (comm->farewell != 0) return true;
+  }
+  return false;
+}
+
 Comm* adopt_foreign_comm(uint64_t lower, Refusal* refusal) {
   Call call;
   int error = 0;

@@ -62,12 +62,23 @@ int initialize_and_grant(int required, int* provided, const char* name) {
 // Until every rank has come to MPI_Finalize and no checkpoint is under way: an interruptible wait, because a checkpoint may still
 // need this rank.
 void wait_for_all_to_come(Call& call) {
+  let_go_of_freed(call);
   begin_collective(call, world_comm.counter, false);
   for (;;) {
     core::FinalizeReady block{};
     call.cross(CoreOp::finalize_ready, &block);
     if (block.go) return;
     wait_turn(call);
+    let_go_of_freed(call);
+  }
+}
+
+// Every rank has come: the farewells of freed communicators can end, except where a receive was left pending on one.
+void say_last_farewells(Call& call) {
+  constexpr int kTurns = 1000;
+  for (int turn = 0; turn < kTurns && any_farewell_open(); ++turn) {
+    core::Progress progress{};
+    call.cross(CoreOp::progress, &progress);
     let_go_of_freed(call);
   }
 }
@@ -89,6 +100,7 @@ int Finalize() {
   if (error != 0) return raise(&self_comm, error, "MPI_Finalize");
   Call call;
   wait_for_all_to_come(call);
+  say_last_farewells(call);
   world.finalized = 1;
   upper_interface.finalized = 1;
   core::Finalize block{};

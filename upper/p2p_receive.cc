@@ -89,7 +89,11 @@ int probe_once(int source, int tag, Comm* comm, int* flag, abi::Status* status) 
       note_hit(call);
       return 0;
     }
-    core::Iprobe block{source, tag, comm->lower, 0, {}};
+    core::Iprobe block;  // the status is read only where the lower half has filled it
+    block.source = source;
+    block.tag = tag;
+    block.comm = comm->lower;
+    block.flag = 0;
     int error = call.cross(CoreOp::iprobe, &block);
     *flag = block.flag;
     if (error != 0) return error;

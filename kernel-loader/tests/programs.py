@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""programs.py LAUNCHER: ordinary programs behave behind the gate as natively (output, errors, exit code).
+"""programs.py LAUNCHER: ordinary programs behave behind the gate as natively.
 
+Compared are output, errors and exit code.
 Run as root it repeats everything as an ordinary user, who needs PR_SET_NO_NEW_PRIVS."""
 import os
 import shutil
@@ -10,7 +11,9 @@ import sys
 import tempfile
 
 LAUNCHER = os.path.abspath(sys.argv[1])
-PYTHON = '/usr/bin/python3' if os.path.exists('/usr/bin/python3') else os.path.realpath(sys.executable)
+PYTHON = os.path.realpath(sys.executable)
+if os.path.exists('/usr/bin/python3'):
+    PYTHON = '/usr/bin/python3'  # one that an ordinary user may run, too
 
 PYTHON_WORK = r'''
 import concurrent.futures, multiprocessing, os, signal, subprocess, tempfile, threading
@@ -57,7 +60,15 @@ echo >&9
 exec /proc/self/exe -c 'echo again; exit 5'
 '''
 
-C_PROGRAM = '#include <stdio.h>\nint main(int c, char **v) { printf("%d %s\\n", c, v[1]); return 3; }\n'
+PERL_WORK = r'''
+print join(",", map { $_ * 2 } 1..5), "\n"; print `echo bt`;
+open(F, "<", "/dev/null"); print fileno(F), "\n";
+$SIG{USR1} = sub { print "usr\n" }; kill USR1 => $$; exit 9;
+'''
+
+C_PROGRAM = r'''#include <stdio.h>
+int main(int c, char **v) { printf("%d %s\n", c, v[1]); return 3; }
+'''
 
 
 def programs(folder):
@@ -85,8 +96,7 @@ def programs(folder):
     yield 'sed', ['sed', '-n', '5,9p', big]
     yield 'script', [script, 'word']
     yield 'bash', ['bash', '-c', BASH_WORK]
-    yield 'perl', ['perl', '-e', 'print join(",", map { $_ * 2 } 1..5), "\n"; print `echo bt`; open(F, "<", "/dev/null"); '
-                                 'print fileno(F), "\n"; $SIG{USR1} = sub { print "usr\n" }; kill USR1 => $$; exit 9']
+    yield 'perl', ['perl', '-e', PERL_WORK]
     yield 'python', [PYTHON, '-c', PYTHON_WORK]
     yield 'compile', ['gcc', '-O1', '-o', binary, source]
     yield 'compiled program', [binary, 'x']
@@ -101,7 +111,7 @@ def programs(folder):
 
 def run(words, folder, user):
     environment = dict(os.environ, TMP=folder, LC_ALL='C')
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=100,
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=100,
                           env=environment, cwd='/', **user)
     for name in ('f', 'fifo'):
         if os.path.exists(os.path.join(folder, name)):

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * The upper half's vdso (README, "The synthetic vdso").  Loaded into the arena, saved in the image, met again by newer
- * lower halves: what they need to know of it stands in the table at its page 1 (vdso.h, VdsoTable), nothing else.
+ * The upper half's vdso (README, "The synthetic vdso").  Loaded into the arena, saved in the image,
+ * met again by newer lower halves: what they need to know of it stands in the table at its page 1
+ * (vdso.h, VdsoTable), nothing else.
  *
  * The __vdso_* functions
- * in, out, clobbers: as the kernel's functions of the same names; they jump there.  %fs is the application's and not used.
+ * in, out, clobbers: as the kernel's functions of the same names; they jump there.
+ * %fs:  the application's, not used.
  *
  * blocking_call
- * in:   %rax system call number, %rdi.. its arguments, %rsp -> BlockingCall (vdso.h); entered by the gate's sigreturn.
- * out:  to BlockingCall.return_rip with %rsp = return_rsp, %rax the result, arguments and flags as they were.
- * This syscall instruction is let through by the filter, so the thread waits here as it would natively: the
- * application's handlers interrupt it, the kernel restarts it, a checkpoint parks it.
+ * in:   %rax system call number, %rdi.. its arguments, %rsp -> BlockingCall (vdso.h); entered by the
+ *       gate's sigreturn.
+ * out:  to BlockingCall.return_rip with %rsp = return_rsp, %rax the result, arguments and flags as
+ *       they were; %rcx and %r11 as after any system call.
+ * %fs:  the application's, not used.
+ * This syscall instruction is let through by the filter, so the thread waits here as it would
+ * natively: the application's handlers interrupt it, the kernel restarts it, a checkpoint parks it.
  *
  * unmap_own_stack
  * in:   %rax = __NR_munmap, %rdi, %rsi, %r9 = where to go on.  Uses no stack: it is going away.
@@ -58,7 +63,8 @@ text_start:
 blocking_call:
         .cfi_startproc
         .cfi_signal_frame
-        /* CFA (the caller's %rsp) = *(%rsp + CALL_RETURN_RSP); return address at %rsp + CALL_RETURN_RIP. */
+        /* CFA (the caller's %rsp) = *(%rsp + CALL_RETURN_RSP);
+         * return address at %rsp + CALL_RETURN_RIP. */
         .cfi_escape 0x0f, 0x04, 0x77, 0xf8, 0x00, 0x06
         .cfi_escape 0x10, 0x10, 0x03, 0x77, 0xf0, 0x00
         syscall
