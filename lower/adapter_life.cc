@@ -22,6 +22,7 @@ constexpr std::atomic<uint32_t> kNoIntent{0};
 constexpr int kTurnsWhenShared = 100;
 
 void (*joined_hook)(const core::Init& facts);
+core::Init facts_of_start;  // size 0: MPI is not initialised
 
 }  // namespace
 
@@ -130,6 +131,7 @@ int start_mpi(int thread_level, core::Init* facts) {
   adapter_state.complete_send = find_complete_send();
   collect_facts(facts);
   waiting.turns_before_yield = cores_are_shared() ? kTurnsWhenShared : INT_MAX;
+  facts_of_start = *facts;
   return 0;
 }
 
@@ -148,8 +150,16 @@ void finish_mpi() {
   MPI_Finalize();
 }
 
+// At a restart MPI has been initialised before there was an upper half to ask for it: the upper half, which asks again for
+// the facts of this lower half, gets them.
 int init(void* arguments) {
   auto* a = static_cast<core::Init*>(arguments);
+  if (facts_of_start.size != 0) {
+    const int32_t required = a->required;
+    *a = facts_of_start;
+    a->required = required;
+    return 0;
+  }
   const int error = start_mpi(a->required, a);
   if (error == 0 && joined_hook != nullptr) joined_hook(*a);
   return error;

@@ -32,6 +32,8 @@ void grant_level(int level) {
   threads_multiple = level == abi::THREAD_MULTIPLE;
 }
 
+constexpr int32_t kPortableTagUb = (1 << 21) - 1;
+
 int initialize(int required, int* provided) {
   if (world.initialized) return abi::ERR_OTHER;
   Call call;
@@ -41,6 +43,8 @@ int initialize(int required, int* provided) {
   if (error != 0) return error;
   own_world_rank = upper_interface.world_rank = facts.rank;
   own_world_size = upper_interface.world_size = facts.size;
+  // Promised for the job's life, so no more than every MPI it may meet grants: libfabric's providers leave the fewest bits.
+  if (facts.tag_ub > kPortableTagUb) facts.tag_ub = kPortableTagUb;
   world.tag_ub = facts.tag_ub;
   set_environment(facts, false);
   start_world(call, facts.rank, facts.size);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // MPI_Dims_create (MPI 5.0, 8.5.2): dimensions as close to each other as possible, in non-increasing order.  "Close" is taken as: the
-// smallest difference between the largest and the smallest; of those, the smallest largest one.
+// smallest difference between the largest and the smallest; of those, the largest smallest one (as MPICH has it).
 #include "upper/containers.h"
 #include "upper/errors.h"
 #include "upper/guarded.h"
@@ -27,7 +27,7 @@ struct Search {
       if (left > limit) return;
       current[at] = left;
       const int64_t difference = int64_t{current[0]} - left;
-      if (difference > best_difference || (difference == best_difference && current[0] >= best[0])) return;
+      if (difference > best_difference || (difference == best_difference && current[0] <= best[0])) return;
       best_difference = difference;
       for (int d = 0; d < dimensions; ++d) best[d] = current[d];
       return;
