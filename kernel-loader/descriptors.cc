@@ -137,6 +137,9 @@ Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), voi
   for (int number = 0; number < descriptor_table().first_lower(); number++) {
     if (!is_application_descriptor(number)) continue;
     if (Outcome described = describe(number, descriptor); !described.ok()) return described;
+    // What a launcher or a shell left open (a pipe of its own, say) was never the application's work: it is closed
+    // after a restart, as it would be under another launcher.
+    if (descriptor.kind == DescriptorKind::other && descriptor_table().is_inherited(number, number)) continue;
     if (!each(descriptor, closure)) break;
   }
   return Done{};

@@ -93,8 +93,9 @@ def main() -> int:
                 check(later[what] > after[what], f'{what} stands still: {after} {later}')
         with open(f'{folder}/input', 'w', encoding='ascii') as pipe:
             pipe.write('q')
-        last = job.process.stdout.read().splitlines()[-1]
-        code = job.process.wait(30)
+        last, _ = job.process.communicate(timeout=60)
+        last = last.splitlines()[-1]
+        code = job.process.returncode
         check(code == 42, f'exit code {code}: {last}')
         print(last)
     finally:
