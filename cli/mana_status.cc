@@ -14,7 +14,7 @@ namespace mana::cli {
 
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 void print_costs(const json& generation) {
   fmt::print("last generation: {} ({}, stood still {:.3f} s", generation.at("generation").get<int64_t>(),

@@ -15,7 +15,7 @@
 
 namespace mana::control {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 namespace {
 

@@ -7,7 +7,7 @@
 
 namespace mana::control {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 std::string status_json(const JobStatus& status, const JobFile& job, const Manifest& about, const std::string& directory) {
   json value = {{"state", status.state},

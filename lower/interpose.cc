@@ -4,7 +4,7 @@
 // Threads: those that lower code makes are known, and no signal of the application ever finds them.
 // Signal actions: they belong to the application, SIGSYS to the gate.  (Seen: LLVM in an OpenCL plug-in of hwloc, loaded by
 // MPI_Init, takes SIGSYS; UCX and Open MPI install handlers for SIGSEGV and its kin.)  What a library asks for is kept,
-// so that it reads back what it wrote, and the kernel is told nothing.
+// so that it reads back what it wrote, and the kernel is told nothing.  The same holds for alternate signal stacks.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
@@ -86,6 +86,15 @@ MANA_EXPORT sighandler_t signal(int number, sighandler_t handler) noexcept {
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;
   return sigaction(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+// The alternate stack is the thread's, so on an application's thread it is the application's.  (Seen: UCX, in MPI_Init, gives
+// the main thread one in lower memory; the checkpoint signal's frame then lay there and was lost with it.)
+MANA_EXPORT int sigaltstack(const stack_t* stack, stack_t* before) noexcept {
+  static thread_local stack_t kept = {nullptr, SS_DISABLE, 0};
+  if (before != nullptr) *before = kept;
+  if (stack != nullptr) kept = *stack;
+  return 0;
 }
 
 MANA_EXPORT sighandler_t bsd_signal(int number, sighandler_t handler) noexcept { return signal(number, handler); }

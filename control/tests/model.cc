@@ -104,7 +104,7 @@ class World::Root : public RootPort {
 };
 
 World::World(Program program, uint64_t seed, Options options)
-    : program_(std::move(program)), options_(std::move(options)), seed_(seed), random_(seed * 2654435761u + 17) {
+    : program_(std::move(program)), options_(std::move(options)), random_(seed * 2654435761u + 17) {
   for (int r = 0; r < program_.ranks; ++r) {
     auto node = std::make_unique<Node>();
     node->rank = r;
@@ -145,7 +145,7 @@ World::World(Program program, uint64_t seed, Options options)
 World::~World() = default;
 
 void World::wrong(const std::string& what) {
-  if (wrong_.empty()) wrong_ = fmt::format("seed {}, step {}: {}", seed_, step_, what);
+  if (wrong_.empty()) wrong_ = fmt::format("step {}: {}", step_, what);
 }
 
 bool World::nonblocking_complete(int number) const {
@@ -247,7 +247,7 @@ bool World::finished() const {
   for (const auto& node : nodes_) {
     if (!node->alive || node->left) continue;
     if (!node->down.empty() || !node->up.empty()) return false;
-    if (died_ || leaving()) continue;
+    if (died_ || leaving() || options_.may_hang) continue;
     for (const Thread& thread : node->threads) {
       const auto& program = program_.of[static_cast<std::size_t>(node->rank)][static_cast<std::size_t>(thread.index)];
       if (thread.at < program.size()) return false;

@@ -51,6 +51,8 @@ struct Program {
   bool finalize_counts = false;                     // MPI_Finalize counts as a collective on world
 };
 Program make_program(std::mt19937_64& random, bool finalizes);
+// Ranks 0 and 1 receive from each other before they send, somewhere on their way.
+void add_deadlock(std::mt19937_64& random, Program& program);
 
 struct Happening {  // something that befalls the job at a step of the simulation
   enum class What { checkpoint, stop, cancel, death } what = What::checkpoint;
@@ -61,6 +63,7 @@ struct Happening {  // something that befalls the job at a step of the simulatio
 struct Options {
   ClosureJudge::Rules rules = {};
   int step_limit = 400000;
+  bool may_hang = false;  // the program need not end
   std::vector<Happening> happenings;
 };
 
@@ -108,7 +111,6 @@ class World {
 
   Program program_;
   Options options_;
-  uint64_t seed_;
   std::mt19937_64 random_;
   int step_ = 0, last_happening_ = 0;
   std::vector<std::unique_ptr<Node>> nodes_;

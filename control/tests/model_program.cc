@@ -131,4 +131,14 @@ Program make_program(std::mt19937_64& random, bool finalizes) {
   return program;
 }
 
+void add_deadlock(std::mt19937_64& random, Program& program) {
+  constexpr int kNumber = 1000;  // of no other event
+  for (int rank : {0, 1}) {
+    std::vector<Event>& events = program.of[static_cast<std::size_t>(rank)][0];
+    auto at = events.begin() + below(random, static_cast<int>(events.size()) + 1);
+    at = events.insert(at, {Event::What::send, -1, kNumber + rank, 1 - rank, -1, false, 0, -1});
+    events.insert(at, {Event::What::receive, -1, kNumber + 1 - rank, 1 - rank, -1, false, 0, -1});
+  }
+}
+
 }  // namespace mana::control::model

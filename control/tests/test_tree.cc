@@ -68,6 +68,7 @@ class FakeRank : public RankPort {
       DeskSetup desk;
       desk.directory = directory_;
       desk.file = job_file_of(setup);
+      desk.file.host_id = hexadecimal(my_card().host, sizeof my_card().host);  // the test itself is on rank 0's host
       desk.manifest.program = "/bin/true";
       setup.desk = desk;
     }

@@ -144,7 +144,7 @@ class Job:
         for pid in self.ranks():
             try:
                 done = subprocess.run(["gdb", "-q", "-nx", "-batch", "-p", str(pid), "-ex", "thread apply all backtrace 25"],
-                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=20,
+                                      stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60,
                                       stdin=subprocess.DEVNULL, errors="replace")
                 text.append(f"-- process {pid} ({program_of(pid)})\n{done.stdout}")
             except (OSError, subprocess.TimeoutExpired):

@@ -49,14 +49,23 @@ class Batch:
             start(self.abi)
             if self.live:
                 self.attend()
-            try:
-                if self.lost is None:
-                    job.job.wait(STEP_SECONDS * (1 if self.live else 2))
-            except Failure as failure:
-                self.lost = str(failure)
-                job.explain_hang()
+            if self.lost is None:
+                self.watch()
         finally:
             job.job.end()
+
+    def watch(self):
+        """Waits for the end of the job; it hangs when no rank begins or ends a scenario for too long."""
+        seen, since = None, time.monotonic()
+        while self.job.job.running():
+            now = [path.stat().st_size for path in sorted(self.meeting.glob("results.*"))]
+            if now != seen:
+                seen, since = now, time.monotonic()
+            if time.monotonic() - since > STEP_SECONDS:
+                self.lost = f"nothing happened for {STEP_SECONDS} s"
+                self.job.explain_hang()
+                return
+            time.sleep(0.02)
 
     def attend(self):
         step = 1
