@@ -84,15 +84,21 @@ class Checkpoints:
         running = launch.Running(self.setup, self.setup.side("ours", command, self.directory))
         try:
             running.next_step()
+            while not (self.directory / "control.json").exists():  # the agents find each other while the program runs
+                running.next_step()
         except BaseException:
             running.kill()
             raise
         return running
 
-    def take(self) -> tuple[float, pathlib.Path]:
+    def take(self, running: launch.Running) -> tuple[float, pathlib.Path]:
         """(seconds until committed, folder of the generation)."""
         start = time.monotonic()
-        done = launch.run(self.setup, [self.setup.tool("mana"), "checkpoint", "--ckpt-dir", str(self.directory)])
+        try:
+            done = launch.run(self.setup, [self.setup.tool("mana"), "checkpoint", "--ckpt-dir", str(self.directory)])
+        except launch.Failed:
+            running.check_running()  # when the program itself has ended, that is the news
+            raise
         took = time.monotonic() - start
         number = int(done.stdout.split()[-1])
         for folder in self.directory.iterdir():
@@ -107,7 +113,7 @@ def image_size(setup: launch.Setup, unused: Effort) -> list[Case]:
     with Checkpoints(setup) as checkpoints:
         running = checkpoints.start(0)
         try:
-            _, folder = checkpoints.take()
+            _, folder = checkpoints.take(running)
             images = sorted(folder.glob("rank-*.core"))
             for image in images:
                 case.add("ours", image.stat().st_blocks * 512 / 1e6)
@@ -148,7 +154,7 @@ def storage(setup: launch.Setup, effort: Effort) -> list[Case]:
             try:
                 os.sync()
                 begun = time.time_ns()
-                took, _ = checkpoints.take()
+                took, _ = checkpoints.take(running)
                 checkpoint.add("ours", took)
                 ended = time.time_ns()
                 checkpoints.end_file.touch()

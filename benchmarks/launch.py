@@ -75,7 +75,7 @@ class Running:
             words = line.split()
             if words[:1] == ["step"]:
                 return int(words[1]), int(words[2]), int(words[3])
-        raise Failed(f"{' '.join(self.command)}: ended early: {self.process.stderr.read().strip()[-400:]}")
+        raise Failed(self.how_it_ended())
 
     def steps_until_end(self) -> list[tuple[int, int, int]]:
         steps = []
@@ -85,9 +85,16 @@ class Running:
             except Failed:
                 break
         if self.process.wait(timeout=120) != 0:
-            raise Failed(f"{' '.join(self.command)}: exit code {self.process.returncode}: "
-                         f"{self.process.stderr.read().strip()[-400:]}")
+            raise Failed(self.how_it_ended())
         return steps
+
+    def how_it_ended(self) -> str:
+        code = self.process.wait(timeout=120)
+        return f"{' '.join(self.command)}: ended with {code}: {self.process.stderr.read().strip()[-400:]}"
+
+    def check_running(self) -> None:
+        if self.process.poll() is not None:
+            raise Failed(self.how_it_ended())
 
     def kill(self) -> None:
         """Ends whatever is left.  By SIGTERM: a launcher that is killed outright leaves its ranks behind."""

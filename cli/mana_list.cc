@@ -69,8 +69,13 @@ void add_inspect(CLI::App& mana) {
   CLI::App* app = mana.add_subcommand("inspect", "Describes one generation and its images");
   auto number = std::make_shared<uint64_t>(0);
   std::string& directory = directory_option(*app);
-  app->add_option("generation", *number, "which one (see mana list)")->required();
-  app->callback([number, &directory] { inspect(checkpoint_directory(directory), *number); });
+  app->add_option("generation", *number, "which one (see mana list; default: the newest)");
+  app->callback([number, &directory] {
+    const std::string path = checkpoint_directory(directory);
+    const auto generations = control::committed_generations(path);
+    if (*number == 0 && generations.empty()) return complain("inspect", fmt::format("{} holds no committed generation", path));
+    inspect(path, *number != 0 ? *number : generations.back());
+  });
 }
 
 }  // namespace mana::cli

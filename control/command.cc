@@ -109,13 +109,13 @@ Outcome prepare_directory(const std::string& directory) {
     if (errno != ENOENT) return Error{fmt::format("checkpoint directory {}: {}", directory, reason(errno))};
     // Ranks of one launch may do this at the same time.
     if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-      return Error{fmt::format("checkpoint directory {} cannot be made: {}", directory, reason(errno))};
+      return Error{fmt::format("checkpoint directory {} cannot be made: {}; create its parent, make it writable, or give another with --ckpt-dir", directory, reason(errno))};
     }
   } else if (!S_ISDIR(facts.st_mode)) {
     return Error{fmt::format("checkpoint directory {} is not a directory", directory)};
   }
   if (access(directory.c_str(), W_OK | X_OK) != 0) {
-    return Error{fmt::format("checkpoint directory {} cannot be written: {}", directory, reason(errno))};
+    return Error{fmt::format("checkpoint directory {} is not writable: {}; give another with --ckpt-dir", directory, reason(errno))};
   }
   Ownership owner = who_owns(directory);
   if (owner.owner == Owner::running) {

@@ -162,18 +162,18 @@ Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
     return Error{"image " + directory + "/" + file + ": " + error};
   }
   writer_pipe_.emplace(io_, fcntl(writer_->descriptor(), F_DUPFD_CLOEXEC, 0));
-  writer_pipe_->async_wait(asio::posix::stream_descriptor::wait_read, [this, finished, file](asio::error_code cancelled) {
-    if (!cancelled) image_written(finished, file);
+  writer_pipe_->async_wait(asio::posix::stream_descriptor::wait_read, [this, finished, directory, file](asio::error_code cancelled) {
+    if (!cancelled) image_written(finished, directory, file);
   });
   return Done{};
 }
 
-void AgentPort::image_written(ImageFinished finished, const std::string& file) {
+void AgentPort::image_written(ImageFinished finished, const std::string& directory, const std::string& file) {
   writer_pipe_.reset();
   if (writer_ == nullptr) return;
   const ImageResult result = writer_->finish();
   writer_.reset();
-  if (!result.error.empty()) return finished(Error{"image " + file + ": " + result.error});
+  if (!result.error.empty()) return finished(Error{"image " + directory + "/" + file + ": " + result.error});
   control::ImageNote note;
   note.file = file;
   note.bytes = result.bytes;

@@ -47,7 +47,7 @@ class AgentPort : public control::RankPort {
 
  private:
   UpperInterface* upper() const;
-  void image_written(ImageFinished finished, const std::string& file);
+  void image_written(ImageFinished finished, const std::string& directory, const std::string& file);
 
   asio::io_context& io_;
   AgentJob job_;

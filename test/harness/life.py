@@ -73,7 +73,9 @@ def asked_in_finalize(world, log, mpi):
         job.underway()
         code, out, err = asking.answer()
         if code == 0 and job.job.running():
-            job.resume(other_mpi(mpi))
+            job.kill()
+            job.forget_later_steps()
+            job.restart(other_mpi(mpi))  # it may have nothing left to do but to finalize: no waiting for its answer
         elif code != 0:
             expect_message("mana checkpoint", code, out, err, "MPI_Finalize")
         job.finish()

@@ -3,6 +3,7 @@
 runner are ever signalled; the runner adopts orphans (child subreaper), so none of them escapes it."""
 import ctypes
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -42,6 +43,13 @@ def descendants(root):
             found.append(child)
             todo.append(child)
     return found
+
+
+def parent_of(pid):
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
 
 
 def program_of(pid):
@@ -106,7 +114,9 @@ class Job:
         return [pid for pid in family if program_of(pid) and program_of(pid) not in LAUNCHER_PROGRAMS]
 
     def lower_ranks(self):
-        return [pid for pid in self.ranks() if program_of(pid).startswith("lower-")]
+        """Without the children that write images."""
+        lower = [pid for pid in self.ranks() if program_of(pid).startswith("lower-")]
+        return [pid for pid in lower if parent_of(pid) not in lower]
 
     def kill_ranks(self):
         """SIGKILL to every rank; then the launcher ends by itself."""
