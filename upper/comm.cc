@@ -214,9 +214,18 @@ void destroy_comm(Comm* comm) {
 }
 
 void let_go_of_freed(Call& call) {
-  if (intended()) return;
+  const bool counted = intended();  // the counters are being read: only what nobody else is in may go, and only below
   for (Comm* comm = live_comms.first; comm != nullptr;) {
     Comm* next = comm->next;
+    if (counted) {
+      if (comm->handle_freed == 2 && comm->lower != 0 && comm->size + comm->remote_size < 2) {
+        core::CommFree block{comm->lower};
+        call.cross(CoreOp::comm_free, &block);
+        comm->lower = 0;
+      }
+      comm = next;
+      continue;
+    }
     if (comm->handle_freed == 2) {
       bool over = comm->lower == 0 || comm->size + comm->remote_size < 2 || comm->foreign;
       if (!over && !comm->farewell_begun) {
