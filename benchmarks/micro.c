@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The price of single MPI calls, two ranks.  Question: what does a call cost under mana_launch, compared with the same binary
-// under plain mpirun?  Rank 0 prints one JSON line per case: the median and the least of the repetitions, in nanoseconds.
+// The price of single MPI calls, two ranks.  Question: what does a call cost under mana_launch,
+// compared with the same binary under plain mpirun?  Rank 0 prints one JSON line per case: the
+// median and the least of the repetitions, in nanoseconds.
 //
 // usage: micro [MILLISECONDS per repetition]
 #include <mpi.h>
@@ -113,8 +114,10 @@ static int ascending(const void* a, const void* b) {
   return (x > y) - (x < y);
 }
 
-// `per_iteration`: how many of the named thing one iteration does (a ping-pong is two half round trips).
-static void measure(const char* name, Body body, int argument, int per_iteration, double repetition_ns) {
+// `per_iteration`: how many of the named thing one iteration does (a ping-pong is two half round
+// trips).
+static void measure(const char* name, Body body, int argument, int per_iteration,
+                    double repetition_ns) {
   long iterations = 8;
   double results[kRepetitions];
   for (;;) {  // rank 0 finds how many iterations fill a repetition, for all
@@ -124,11 +127,12 @@ static void measure(const char* name, Body body, int argument, int per_iteration
     if (next == 0) break;
     iterations = next;
   }
-  for (int i = 0; i < kRepetitions; ++i) results[i] = timed(body, iterations, argument) / iterations / per_iteration;
+  for (int i = 0; i < kRepetitions; ++i)
+    results[i] = timed(body, iterations, argument) / iterations / per_iteration;
   qsort(results, kRepetitions, sizeof results[0], ascending);
   if (rank != 0) return;
-  printf("{\"case\": \"%s\", \"median\": %.3f, \"least\": %.3f, \"unit\": \"ns\"}\n", name, results[kRepetitions / 2],
-         results[0]);
+  printf("{\"case\": \"%s\", \"median\": %.3f, \"least\": %.3f, \"unit\": \"ns\"}\n", name,
+         results[kRepetitions / 2], results[0]);
 }
 
 int main(int argc, char** argv) {

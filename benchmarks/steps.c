@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A program that makes steps and says when: for the size of an image, the time of a checkpoint, how long the application
-// stands still for one, and the time from mpirun to the first step.
+// A program that makes steps and says when: for the size of an image, the time of a checkpoint, how
+// long the application stands still for one, and the time from mpirun to the first step.
 //
 // usage: steps MEBIBYTES FILE
-// Each rank holds MEBIBYTES of random data.  A step is some work on them and an Allreduce.  Rank 0 prints
-// `step NUMBER TIME GAP` (nanoseconds of CLOCK_REALTIME; since the step before) ten times a second, and at once after a gap
-// of 20 ms or more, so also for the first step after a restart.  Ends when FILE exists.
+// Each rank holds MEBIBYTES of random data.  A step is some work on them and an Allreduce.  Rank 0
+// prints `step NUMBER TIME GAP` (nanoseconds of CLOCK_REALTIME; since the step before) ten times a
+// second, and at once after a gap of 20 ms or more, so also for the first step after a restart.
+// Ends when FILE exists.
 #include <mpi.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,7 +49,8 @@ int main(int argc, char** argv) {
   int64_t last = now_ns(), printed = 0;
   for (long step = 1, stop = 0; !stop; ++step) {
     uint64_t sum = 0;
-    for (size_t i = 0; i < 100000 && i < count; ++i) sum += words[(i * 4099 + (size_t)step) % count];
+    for (size_t i = 0; i < 100000 && i < count; ++i)
+      sum += words[(i * 4099 + (size_t)step) % count];
     long mine[2] = {access(argv[2], F_OK) == 0, (long)(sum & 1)}, all[2];
     MPI_Allreduce(mine, all, 2, MPI_LONG, MPI_MAX, MPI_COMM_WORLD);
     stop = all[0];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `mana`: asks running jobs for checkpoints and looks at what is on disk.  Called as mana_status it is `mana status`.
+// `mana`: asks running jobs for checkpoints and looks at what is on disk.  Called as mana_status it
+// is `mana status`.
 #include "cli/mana.h"
 
 #include <fmt/format.h>
@@ -13,7 +14,8 @@ namespace mana::cli {
 std::string& directory_option(CLI::App& app) {
   static std::deque<std::string> options;
   std::string& option = options.emplace_back();
-  app.add_option("--ckpt-dir", option, "checkpoint directory (default: $MANA_CKPT_DIR, then ./ckpt)");
+  app.add_option("--ckpt-dir", option,
+                 "checkpoint directory (default: $MANA_CKPT_DIR, then ./ckpt)");
   return option;
 }
 
@@ -39,7 +41,8 @@ int main(int argc, char** argv) {
   using namespace mana::cli;
   const std::string_view path = argc > 0 ? argv[0] : "mana";
   const bool only_status = path.substr(path.find_last_of('/') + 1) == "mana_status";
-  CLI::App app(only_status ? "Says what a running job does" : "Checkpoints of MPI programs", only_status ? "mana_status" : "mana");
+  CLI::App app(only_status ? "Says what a running job does" : "Checkpoints of MPI programs",
+               only_status ? "mana_status" : "mana");
   if (only_status) {
     set_status_options(app);
   } else {

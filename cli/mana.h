@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The subcommands of `mana`, one file each.  add_NAME registers options and what is to be done; that sets `exit_code`.
-// Answers go to stdout, the story to stderr.
+// The subcommands of `mana`, one file each.  add_NAME registers options and what is to be done;
+// that sets `exit_code`. Answers go to stdout, the story to stderr.
 #pragma once
 
-#include <string>
-
 #include <CLI/CLI.hpp>
+#include <string>
 
 namespace mana::cli {
 

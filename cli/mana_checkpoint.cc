@@ -21,26 +21,37 @@ struct Options {
 
 void checkpoint(const std::string& directory, const Options& options) {
   control::Command command;
-  command.what = options.cancel ? control::Command::What::cancel : control::Command::What::checkpoint;
+  command.what =
+      options.cancel ? control::Command::What::cancel : control::Command::What::checkpoint;
   command.stop = options.stop;
   command.keep = options.keep;
   auto tell = [](const std::string& line) { fmt::print(stderr, "mana: checkpoint: {}\n", line); };
   control::Result<control::Answer> answer = control::ask_job(directory, command, tell);
   if (!answer.ok()) return complain("checkpoint", answer.error().text);
   if (!answer.value().ok) return complain("checkpoint", answer.value().text);
-  if (options.cancel) tell(answer.value().text);
-  else fmt::print("{}\n", answer.value().generation);
+  if (options.cancel)
+    tell(answer.value().text);
+  else
+    fmt::print("{}\n", answer.value().generation);
 }
 
 }  // namespace
 
 void add_checkpoint(CLI::App& mana) {
-  CLI::App* app = mana.add_subcommand("checkpoint", "Makes a checkpoint of a running job; prints its generation when it is committed");
+  CLI::App* app = mana.add_subcommand(
+      "checkpoint",
+      "Makes a checkpoint of a running job; prints its generation when it is committed");
   auto options = std::make_shared<Options>();
   std::string& directory = directory_option(*app);
-  auto* stop = app->add_flag("--stop", options->stop, "end the job (exit code 75) once the checkpoint is committed");
-  auto* keep = app->add_option("--keep", options->keep, "generations to keep from now on (default 2)")->check(CLI::Range(1, 1000000));
-  app->add_flag("--cancel", options->cancel, "give up the checkpoint that is under way; the job goes on")->excludes(stop)->excludes(keep);
+  auto* stop = app->add_flag("--stop", options->stop,
+                             "end the job (exit code 75) once the checkpoint is committed");
+  auto* keep =
+      app->add_option("--keep", options->keep, "generations to keep from now on (default 2)")
+          ->check(CLI::Range(1, 1000000));
+  app->add_flag("--cancel", options->cancel,
+                "give up the checkpoint that is under way; the job goes on")
+      ->excludes(stop)
+      ->excludes(keep);
   app->callback([options, &directory] { checkpoint(checkpoint_directory(directory), *options); });
 }
 

@@ -17,8 +17,10 @@ namespace {
 
 void list(const std::string& directory) {
   const std::vector<uint64_t> numbers = control::committed_generations(directory);
-  if (numbers.empty()) return complain("list", fmt::format("no generation is committed in {}", directory));
-  fmt::print("{:>10}  {:<20}  {:>5}  {:>10}  {:<8}  {}\n", "generation", "time", "ranks", "size", "MPI", "program");
+  if (numbers.empty())
+    return complain("list", fmt::format("no generation is committed in {}", directory));
+  fmt::print("{:>10}  {:<20}  {:>5}  {:>10}  {:<8}  {}\n", "generation", "time", "ranks", "size",
+             "MPI", "program");
   for (const uint64_t number : numbers) {
     const auto manifest = control::read_manifest(control::generation_path(directory, number));
     if (!manifest.ok()) {
@@ -26,19 +28,23 @@ void list(const std::string& directory) {
       continue;
     }
     const control::Manifest& m = manifest.value();
-    fmt::print("{:>10}  {:<20}  {:>5}  {:>10}  {:<8}  {}\n", number, m.time, m.ranks, bytes_text(m.bytes()), m.mpi, m.program);
+    fmt::print("{:>10}  {:<20}  {:>5}  {:>10}  {:<8}  {}\n", number, m.time, m.ranks,
+               bytes_text(m.bytes()), m.mpi, m.program);
   }
 }
 
 void print_image(const std::string& path, const control::ImageNote& note) {
-  fmt::print("rank {:>6}:  {}, {}, written on {} in {:.3f} s\n", note.rank, note.file, bytes_text(note.bytes), note.host, note.write_seconds);
+  fmt::print("rank {:>6}:  {}, {}, written on {} in {:.3f} s\n", note.rank, note.file,
+             bytes_text(note.bytes), note.host, note.write_seconds);
   image::Complaint complaint;
   const auto file = image::ImageFile::open(path, &complaint);
-  if (file == nullptr) return complain("inspect", fmt::format("rank {}: {}: {}", note.rank, path, complaint));
+  if (file == nullptr)
+    return complain("inspect", fmt::format("rank {}: {}: {}", note.rank, path, complaint));
   uint64_t stored = 0;
   for (const image::SegmentRecord& segment : file->segments()) stored += segment.stored_bytes;
-  fmt::print("              {} threads, {} segments with {} of memory, kernel {}\n", file->threads().size(),
-             file->segments().size(), bytes_text(stored), file->text(file->header().kernel));
+  fmt::print("              {} threads, {} segments with {} of memory, kernel {}\n",
+             file->threads().size(), file->segments().size(), bytes_text(stored),
+             file->text(file->header().kernel));
 }
 
 void inspect(const std::string& directory, uint64_t number) {
@@ -51,8 +57,10 @@ void inspect(const std::string& directory, uint64_t number) {
   fmt::print("generation:   {} of job {}, committed {}\n", m.generation, m.job, m.time);
   fmt::print("program:      {}\narguments:    {}\n", m.program, command);
   fmt::print("built for:    {}\n", m.front_end.empty() ? "no MPI" : m.front_end);
-  fmt::print("written by:   mana {} on {}\n", m.mana_version, m.mpi_version.empty() ? m.mpi : m.mpi_version);
-  if (m.restarted_from >= 0) fmt::print("history:      this run began with generation {}\n", m.restarted_from);
+  fmt::print("written by:   mana {} on {}\n", m.mana_version,
+             m.mpi_version.empty() ? m.mpi : m.mpi_version);
+  if (m.restarted_from >= 0)
+    fmt::print("history:      this run began with generation {}\n", m.restarted_from);
   fmt::print("size:         {} in {} images\n", bytes_text(m.bytes()), m.ranks);
   for (const control::ImageNote& note : m.images) print_image(path + "/" + note.file, note);
 }
@@ -73,7 +81,8 @@ void add_inspect(CLI::App& mana) {
   app->callback([number, &directory] {
     const std::string path = checkpoint_directory(directory);
     const auto generations = control::committed_generations(path);
-    if (*number == 0 && generations.empty()) return complain("inspect", fmt::format("{} holds no committed generation", path));
+    if (*number == 0 && generations.empty())
+      return complain("inspect", fmt::format("{} holds no committed generation", path));
     inspect(path, *number != 0 ? *number : generations.back());
   });
 }

@@ -23,7 +23,8 @@ std::string check_image(const std::string& path, const control::ImageNote& note,
   const auto file = image::ImageFile::open(path, &complaint);
   if (file == nullptr) return complaint;
   const std::string checksum = fmt::format("{:016x}", file->header().notes_checksum);
-  if (checksum != note.checksum) return fmt::format("checksum {} is not {} of the manifest", checksum, note.checksum);
+  if (checksum != note.checksum)
+    return fmt::format("checksum {} is not {} of the manifest", checksum, note.checksum);
   return file->verify(threads);
 }
 
@@ -44,9 +45,12 @@ bool verify(const std::string& directory, uint64_t number) {
     const std::string wrong = check_image(path + "/" + note.file, note, threads);
     if (wrong.empty()) continue;
     good = false;
-    complain("verify", fmt::format("generation {}: rank {}: {}/{}: {}", number, note.rank, path, note.file, wrong));
+    complain("verify", fmt::format("generation {}: rank {}: {}/{}: {}", number, note.rank, path,
+                                   note.file, wrong));
   }
-  if (good) fmt::print("generation {}: {} images, {}: good\n", number, manifest.value().ranks, bytes_text(manifest.value().bytes()));
+  if (good)
+    fmt::print("generation {}: {} images, {}: good\n", number, manifest.value().ranks,
+               bytes_text(manifest.value().bytes()));
   return good;
 }
 
@@ -56,14 +60,16 @@ void verify_all(const std::string& directory, uint64_t number) {
     return;
   }
   const std::vector<uint64_t> numbers = control::committed_generations(directory);
-  if (numbers.empty()) return complain("verify", fmt::format("no generation is committed in {}", directory));
+  if (numbers.empty())
+    return complain("verify", fmt::format("no generation is committed in {}", directory));
   for (const uint64_t one : numbers) verify(directory, one);
 }
 
 }  // namespace
 
 void add_verify(CLI::App& mana) {
-  CLI::App* app = mana.add_subcommand("verify", "Compares all checksums of one generation, or of all");
+  CLI::App* app =
+      mana.add_subcommand("verify", "Compares all checksums of one generation, or of all");
   auto number = std::make_shared<uint64_t>(0);
   std::string& directory = directory_option(*app);
   app->add_option("generation", *number, "which one (default: all)");

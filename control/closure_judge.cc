@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/closure_judge.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 #include <unordered_map>
-
-#include <fmt/format.h>
 
 namespace mana::control {
 
@@ -31,8 +31,10 @@ std::optional<Targets> ClosureJudge::raise(const std::vector<Count>& counts) {
     if (count.begun <= target) continue;
     target = count.begun;
     auto [at, fresh] = place.try_emplace(count.uid, grown.counts.size());
-    if (fresh) grown.counts.push_back(count);
-    else grown.counts[at->second] = count;
+    if (fresh)
+      grown.counts.push_back(count);
+    else
+      grown.counts[at->second] = count;
   }
   if (grown.counts.empty()) return std::nullopt;
   told_since_asked_ = true;
@@ -84,7 +86,8 @@ ClosureJudge::Reach ClosureJudge::follow_edges() const {
       for (const RankRange& range : thread.ranks) {
         for (int32_t rank = range.first; rank <= range.last; ++rank) {
           auto found = by_rank.find(rank);
-          if (found != by_rank.end() && seen.insert(rank).second) reach.ranks.push_back(found->second);
+          if (found != by_rank.end() && seen.insert(rank).second)
+            reach.ranks.push_back(found->second);
         }
       }
     }
@@ -114,8 +117,8 @@ std::vector<int32_t> ClosureJudge::permits_for_pollers(double quiet) {
   return reach.parked;
 }
 
-// A thread that computes may do anything.  A thread inside a collective comes out by itself, unless a rank that has not
-// begun that collective is among those that cannot move.
+// A thread that computes may do anything.  A thread inside a collective comes out by itself, unless
+// a rank that has not begun that collective is among those that cannot move.
 bool ClosureJudge::can_move(const Reach& reach) const {
   std::set<uint64_t> blocked;
   for (const RankView* view : reach.ranks) blocked.insert(view->behind.begin(), view->behind.end());
@@ -135,13 +138,21 @@ std::string describe(const RankView& view) {
   for (const ThreadView& thread : view.threads) {
     std::string one;
     switch (thread.state) {
-      case ThreadState::running: one = fmt::format("computing for {:.0f} s", view.quiet_seconds); break;
-      case ThreadState::inside: one = "inside a collective"; break;
-      case ThreadState::parked: one = "stopped before a collective"; break;
-      case ThreadState::gone: one = "in MPI_Finalize"; break;
+      case ThreadState::running:
+        one = fmt::format("computing for {:.0f} s", view.quiet_seconds);
+        break;
+      case ThreadState::inside:
+        one = "inside a collective";
+        break;
+      case ThreadState::parked:
+        one = "stopped before a collective";
+        break;
+      case ThreadState::gone:
+        one = "in MPI_Finalize";
+        break;
       case ThreadState::waiting:
-        one = fmt::format("waits in {} for rank {}", thread.call.empty() ? "an MPI call" : thread.call,
-                          text_of(thread.ranks));
+        one = fmt::format("waits in {} for rank {}",
+                          thread.call.empty() ? "an MPI call" : thread.call, text_of(thread.ranks));
         break;
     }
     if (text.find(one) != std::string::npos) continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The root's part of the closure: targets, rounds, the verdict, and the point-to-point edges.  Rules 1, 5 and 6 of the
-// algorithm (README.md).  Pure; used by job_root.h, one per attempt.
+// The root's part of the closure: targets, rounds, the verdict, and the point-to-point edges.
+// Rules 1, 5 and 6 of the algorithm (README.md).  Pure; used by job_root.h, one per attempt.
 #pragma once
 
 #include <cstdint>
@@ -28,15 +28,17 @@ class ClosureJudge {
   explicit ClosureJudge(uint64_t attempt) : ClosureJudge(attempt, Rules{}) {}
   ClosureJudge(uint64_t attempt, Rules rules) : attempt_(attempt), rules_(rules) {}
 
-  // What all ranks reported together, or a rank passed a target: the targets that grew, to be told to all.
+  // What all ranks reported together, or a rank passed a target: the targets that grew, to be told
+  // to all.
   std::optional<Targets> raise(const std::vector<Count>& counts);
   Query ask(bool detail);
   // The merged answer to the last query.  Answers to earlier ones are ignored (again).
   Verdict judge(const Reply& reply);
 
-  // For a closure that has not ended for a while although something moves all the time: a program that polls with MPI_Test
-  // or MPI_Iprobe moves for ever and is never seen to wait.  The ranks that get a permit then: those that the edges lead
-  // to, and every parked one when the edges lead to a rank that computes and calls MPI meanwhile (quiet for less than `quiet`).
+  // For a closure that has not ended for a while although something moves all the time: a program
+  // that polls with MPI_Test or MPI_Iprobe moves for ever and is never seen to wait.  The ranks
+  // that get a permit then: those that the edges lead to, and every parked one when the edges lead
+  // to a rank that computes and calls MPI meanwhile (quiet for less than `quiet`).
   std::vector<int32_t> permits_for_pollers(double quiet);
 
   std::vector<int32_t> permits() const { return permits_; }

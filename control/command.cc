@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/command.h"
 
+#include <fmt/format.h>
+#include <sodium.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <asio/io_context.hpp>
 #include <cerrno>
 #include <optional>
-
-#include <asio/io_context.hpp>
-#include <fmt/format.h>
-#include <sodium.h>
 
 #include "control/connection.h"
 #include "control/files.h"
@@ -67,23 +66,30 @@ Result<Answer> ask_job(const std::string& directory, const Command& command,
   ConnectOutcome outcome = connect(io, file.value());
   if (auto* failure = std::get_if<Connection::Failure>(&outcome)) {
     if (on_this_host(file.value())) return not_running(directory, "its last one has ended");
-    return Error{fmt::format("the job of checkpoint directory {} runs on host {} and cannot be reached from here ({}): run "
-                             "this command on that host", directory, file.value().host, failure->error.text)};
+    return Error{
+        fmt::format("the job of checkpoint directory {} runs on host {} and cannot be reached from "
+                    "here ({}): run "
+                    "this command on that host",
+                    directory, file.value().host, failure->error.text)};
   }
   auto connection = std::get<Connection::Pointer>(outcome);
   std::optional<Answer> answer;
   connection->start(
       [&](std::span<const std::byte> bytes) {
         Result<ToCommand> message = decode<ToCommand>(bytes);
-        if (!message.ok()) answer = Answer{false, 0, "this mana and the job's are of different builds"};
-        else if (auto* line = std::get_if<Story>(&message.value())) story(line->line);
-        else answer = std::get<Answer>(message.value());
+        if (!message.ok())
+          answer = Answer{false, 0, "this mana and the job's are of different builds"};
+        else if (auto* line = std::get_if<Story>(&message.value()))
+          story(line->line);
+        else
+          answer = std::get<Answer>(message.value());
         if (answer) connection->close();
       },
       [](const std::string&) {});
   connection->send(encode(command));
   io.run();
-  if (!answer) return Error{"the job has ended before it answered; `mana list` shows what is committed"};
+  if (!answer)
+    return Error{"the job has ended before it answered; `mana list` shows what is committed"};
   return *answer;
 }
 
@@ -106,25 +112,37 @@ Ownership who_owns(const std::string& directory) {
 Outcome prepare_directory(const std::string& directory) {
   struct stat facts {};
   if (stat(directory.c_str(), &facts) != 0) {
-    if (errno != ENOENT) return Error{fmt::format("checkpoint directory {}: {}", directory, reason(errno))};
+    if (errno != ENOENT)
+      return Error{fmt::format("checkpoint directory {}: {}", directory, reason(errno))};
     // Ranks of one launch may do this at the same time.
     if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-      return Error{fmt::format("checkpoint directory {} cannot be made: {}; create its parent, make it writable, or give another with --ckpt-dir", directory, reason(errno))};
+      return Error{
+          fmt::format("checkpoint directory {} cannot be made: {}; create its parent, make it "
+                      "writable, or give another with --ckpt-dir",
+                      directory, reason(errno))};
     }
   } else if (!S_ISDIR(facts.st_mode)) {
     return Error{fmt::format("checkpoint directory {} is not a directory", directory)};
   }
   if (access(directory.c_str(), W_OK | X_OK) != 0) {
-    return Error{fmt::format("checkpoint directory {} is not writable: {}; give another with --ckpt-dir", directory, reason(errno))};
+    return Error{
+        fmt::format("checkpoint directory {} is not writable: {}; give another with --ckpt-dir",
+                    directory, reason(errno))};
   }
   Ownership owner = who_owns(directory);
   if (owner.owner == Owner::running) {
-    return Error{fmt::format("checkpoint directory {} belongs to a running job (process {} on {}): give this one another with "
-                             "--ckpt-dir", directory, owner.job.pid, owner.job.host)};
+    return Error{
+        fmt::format("checkpoint directory {} belongs to a running job (process {} on {}): give "
+                    "this one another with "
+                    "--ckpt-dir",
+                    directory, owner.job.pid, owner.job.host)};
   }
   if (owner.owner == Owner::unreachable) {
-    return Error{fmt::format("checkpoint directory {} may belong to a job on {} that cannot be asked from here: if that has "
-                             "ended, remove {}/control.json", directory, owner.job.host, directory)};
+    return Error{
+        fmt::format("checkpoint directory {} may belong to a job on {} that cannot be asked from "
+                    "here: if that has "
+                    "ended, remove {}/control.json",
+                    directory, owner.job.host, directory)};
   }
   return Done{};
 }

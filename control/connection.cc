@@ -26,13 +26,15 @@ constexpr std::chrono::seconds kHandshakeTime{10};
 constexpr std::chrono::seconds kConnectTime{5};
 
 void set(int descriptor, int level, int option, int value) {
-  setsockopt(descriptor, level, option, &value, sizeof value);  // best effort: all have working defaults
+  setsockopt(descriptor, level, option, &value,
+             sizeof value);  // best effort: all have working defaults
 }
 
 // A peer whose host vanished without a word is noticed within about a minute.
 void prepare(tcp::socket& socket) {
   int descriptor = socket.native_handle();
-  fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // a program that the application executes must not keep it open
+  fcntl(descriptor, F_SETFD,
+        FD_CLOEXEC);  // a program that the application executes must not keep it open
   set(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
   set(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
   set(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, 30);
@@ -44,7 +46,8 @@ void prepare(tcp::socket& socket) {
 // Closes the socket when the time is over, unless destroyed before.
 class Deadline {
  public:
-  Deadline(tcp::socket& socket, std::chrono::seconds time) : timer_(socket.get_executor(), time), over_(std::make_shared<bool>(false)) {
+  Deadline(tcp::socket& socket, std::chrono::seconds time)
+      : timer_(socket.get_executor(), time), over_(std::make_shared<bool>(false)) {
     timer_.async_wait([&socket, over = over_](asio::error_code error) {
       if (error || *over) return;
       *over = true;
@@ -66,7 +69,8 @@ std::string text_of(const tcp::endpoint& address) {
 
 using ConnectDone = std::function<void(std::variant<Connection::Pointer, Connection::Failure>)>;
 
-asio::awaitable<void> try_addresses(std::vector<tcp::endpoint> addresses, Hello hello, Secret secret, ConnectDone done) {
+asio::awaitable<void> try_addresses(std::vector<tcp::endpoint> addresses, Hello hello,
+                                    Secret secret, ConnectDone done) {
   auto executor = co_await asio::this_coro::executor;
   Connection::Failure failure{{"no address to connect to"}, true};
   bool all_refused = true;
@@ -99,7 +103,8 @@ asio::awaitable<void> try_addresses(std::vector<tcp::endpoint> addresses, Hello 
       failure = {{text_of(address) + ": " + refused.what()}, all_refused};
     } catch (const std::system_error& error) {
       std::string why = timed_out ? "no answer" : error.code().message();
-      bool nobody = error.code() == asio::error::connection_refused || error.code() == asio::error::eof ||
+      bool nobody = error.code() == asio::error::connection_refused ||
+                    error.code() == asio::error::eof ||
                     error.code() == asio::error::connection_reset;
       all_refused = all_refused && nobody && !timed_out;
       failure = {{text_of(address) + ": " + why}, all_refused};
@@ -108,8 +113,9 @@ asio::awaitable<void> try_addresses(std::vector<tcp::endpoint> addresses, Hello 
   done(failure);
 }
 
-asio::awaitable<void> welcome(tcp::socket socket, Secret secret,
-                              std::function<void(Result<std::pair<Connection::Pointer, Hello>>)> done) {
+asio::awaitable<void> welcome(
+    tcp::socket socket, Secret secret,
+    std::function<void(Result<std::pair<Connection::Pointer, Hello>>)> done) {
   std::string why;
   try {
     prepare(socket);
@@ -128,9 +134,10 @@ asio::awaitable<void> welcome(tcp::socket socket, Secret secret,
 
 }  // namespace
 
-void Connection::connect(asio::io_context& io, std::vector<tcp::endpoint> addresses, Hello hello, const Secret& secret,
-                         ConnectDone done) {
-  asio::co_spawn(io, try_addresses(std::move(addresses), hello, secret, std::move(done)), asio::detached);
+void Connection::connect(asio::io_context& io, std::vector<tcp::endpoint> addresses, Hello hello,
+                         const Secret& secret, ConnectDone done) {
+  asio::co_spawn(io, try_addresses(std::move(addresses), hello, secret, std::move(done)),
+                 asio::detached);
 }
 
 void Connection::accept(tcp::socket socket, const Secret& secret,
@@ -139,10 +146,13 @@ void Connection::accept(tcp::socket socket, const Secret& secret,
   asio::co_spawn(executor, welcome(std::move(socket), secret, std::move(done)), asio::detached);
 }
 
-void Connection::start(std::function<void(std::span<const std::byte>)> message, std::function<void(std::string)> closed) {
+void Connection::start(std::function<void(std::span<const std::byte>)> message,
+                       std::function<void(std::string)> closed) {
   message_ = std::move(message);
   closed_ = std::move(closed);
-  asio::co_spawn(socket_.get_executor(), [self = shared_from_this()] { return self->read_messages(); }, asio::detached);
+  asio::co_spawn(
+      socket_.get_executor(), [self = shared_from_this()] { return self->read_messages(); },
+      asio::detached);
 }
 
 asio::awaitable<void> Connection::read_messages() {
@@ -173,7 +183,9 @@ void Connection::send(std::string payload) {
   framed += payload;
   queue_.push_back(std::move(framed));
   if (std::exchange(writing_, true)) return;
-  asio::co_spawn(socket_.get_executor(), [self = shared_from_this()] { return self->write_messages(); }, asio::detached);
+  asio::co_spawn(
+      socket_.get_executor(), [self = shared_from_this()] { return self->write_messages(); },
+      asio::detached);
 }
 
 asio::awaitable<void> Connection::write_messages() {

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One authenticated connection that carries whole messages in order.  Made by connect() or accept(), which do the handshake:
-// each side proves with a keyed hash of both sides' random numbers that it holds the job's secret; the secret
-// itself is never sent.  All functions and callbacks run on the thread that runs the io_context.
+// One authenticated connection that carries whole messages in order.  Made by connect() or
+// accept(), which do the handshake: each side proves with a keyed hash of both sides' random
+// numbers that it holds the job's secret; the secret itself is never sent.  All functions and
+// callbacks run on the thread that runs the io_context.
 #pragma once
 
+#include <asio/awaitable.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -12,11 +17,6 @@
 #include <span>
 #include <string>
 #include <vector>
-
-#include <asio/awaitable.hpp>
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
 
 #include "control/place.h"
 #include "control/result.h"
@@ -34,18 +34,20 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Pointer = std::shared_ptr<Connection>;
   static constexpr std::size_t kLongestMessage = std::size_t{256} << 20;
 
-  // Tries the addresses one after the other.  Errors say which step failed; `refused` means that somebody else or nobody
-  // listens there, as for a job that has ended.
+  // Tries the addresses one after the other.  Errors say which step failed; `refused` means that
+  // somebody else or nobody listens there, as for a job that has ended.
   struct Failure {
     Error error;
     bool refused = false;
   };
-  static void connect(asio::io_context& io, std::vector<asio::ip::tcp::endpoint> addresses, Hello hello,
-                      const Secret& secret, std::function<void(std::variant<Pointer, Failure>)> done);
+  static void connect(asio::io_context& io, std::vector<asio::ip::tcp::endpoint> addresses,
+                      Hello hello, const Secret& secret,
+                      std::function<void(std::variant<Pointer, Failure>)> done);
   static void accept(asio::ip::tcp::socket socket, const Secret& secret,
                      std::function<void(Result<std::pair<Pointer, Hello>>)> done);
 
-  void start(std::function<void(std::span<const std::byte>)> message, std::function<void(std::string)> closed);
+  void start(std::function<void(std::span<const std::byte>)> message,
+             std::function<void(std::string)> closed);
   void send(std::string payload);
   bool sent_all() const { return queue_.empty(); }
   void when_sent(std::function<void()> then);  // also when the connection has failed

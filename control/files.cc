@@ -16,7 +16,8 @@ namespace {
 
 class File {
  public:
-  File(const std::string& path, int flags, unsigned mode = 0) : descriptor_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  File(const std::string& path, int flags, unsigned mode = 0)
+      : descriptor_(open(path.c_str(), flags | O_CLOEXEC, mode)) {}
   ~File() {
     if (descriptor_ >= 0) close(descriptor_);
   }
@@ -48,11 +49,13 @@ Outcome sync_directory(const std::string& directory) {
   File file(directory, O_RDONLY | O_DIRECTORY);
   if (!file.good()) return Error{"open " + directory + ": " + reason(errno)};
   // Some network file systems cannot do this and need not.
-  if (fsync(file.get()) != 0 && errno != EINVAL) return Error{"fsync " + directory + ": " + reason(errno)};
+  if (fsync(file.get()) != 0 && errno != EINVAL)
+    return Error{"fsync " + directory + ": " + reason(errno)};
   return Done{};
 }
 
-Outcome replace_file(const std::string& directory, const std::string& name, const std::string& text, unsigned mode) {
+Outcome replace_file(const std::string& directory, const std::string& name, const std::string& text,
+                     unsigned mode) {
   std::string path = directory + "/" + name, beside = directory + "/." + name + ".new";
   unlink(beside.c_str());
   {
@@ -64,7 +67,8 @@ Outcome replace_file(const std::string& directory, const std::string& name, cons
       return Error{"write " + beside + ": " + reason(code)};
     }
   }
-  if (std::rename(beside.c_str(), path.c_str()) != 0) return Error{"rename " + beside + ": " + reason(errno)};
+  if (std::rename(beside.c_str(), path.c_str()) != 0)
+    return Error{"rename " + beside + ": " + reason(errno)};
   return sync_directory(directory);
 }
 

@@ -2,6 +2,7 @@
 #include "control/generations.h"
 
 #include <dirent.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,8 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "control/files.h"
 
@@ -28,7 +27,8 @@ std::vector<std::string> names_in(const std::string& directory) {
 }
 
 bool all_digits(const std::string& text) {
-  return !text.empty() && text.size() < 19 && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() && text.size() < 19 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // The number in ".0003.tmp"; 0 when the name is another.
@@ -39,7 +39,8 @@ uint64_t temporary_number(const std::string& name) {
 }
 
 bool is_ours(const std::string& name) {
-  return name == "manifest.json" || name == ".manifest.json.new" || (name.starts_with("rank-") && name.ends_with(".core"));
+  return name == "manifest.json" || name == ".manifest.json.new" ||
+         (name.starts_with("rank-") && name.ends_with(".core"));
 }
 
 void remove_generation(const std::string& path) {
@@ -53,7 +54,9 @@ void remove_generation(const std::string& path) {
 
 std::string generation_name(uint64_t number) { return fmt::format("{:04}", number); }
 std::string image_name(int32_t rank) { return fmt::format("rank-{:06}.core", rank); }
-std::string generation_path(const std::string& directory, uint64_t number) { return directory + "/" + generation_name(number); }
+std::string generation_path(const std::string& directory, uint64_t number) {
+  return directory + "/" + generation_name(number);
+}
 
 std::vector<uint64_t> committed_generations(const std::string& directory) {
   std::vector<uint64_t> numbers;
@@ -69,7 +72,8 @@ std::vector<uint64_t> committed_generations(const std::string& directory) {
 Result<OpenGeneration> open_generation(const std::string& directory) {
   uint64_t highest = 0;
   for (uint64_t number : committed_generations(directory)) highest = std::max(highest, number);
-  for (const std::string& name : names_in(directory)) highest = std::max(highest, temporary_number(name));
+  for (const std::string& name : names_in(directory))
+    highest = std::max(highest, temporary_number(name));
   OpenGeneration generation;
   generation.number = highest + 1;
   generation.directory = directory + "/." + generation_name(generation.number) + ".tmp";
@@ -80,23 +84,28 @@ Result<OpenGeneration> open_generation(const std::string& directory) {
   return generation;
 }
 
-Outcome commit_generation(const std::string& directory, const OpenGeneration& generation, const Manifest& manifest,
-                          uint32_t keep) {
+Outcome commit_generation(const std::string& directory, const OpenGeneration& generation,
+                          const Manifest& manifest, uint32_t keep) {
   // A rank on another host may have written into a directory of that host's own.
   if (Outcome there = check_images(generation.directory, manifest); !there.ok()) {
-    return there.error().during("an image is not as its rank wrote it (is the checkpoint directory shared by all hosts?)");
+    return there.error().during(
+        "an image is not as its rank wrote it (is the checkpoint directory shared by all hosts?)");
   }
-  if (Outcome wrote = replace_file(generation.directory, "manifest.json", to_json(manifest), 0600); !wrote.ok()) {
+  if (Outcome wrote = replace_file(generation.directory, "manifest.json", to_json(manifest), 0600);
+      !wrote.ok()) {
     return wrote.error().during("commit");
   }
   std::string final_path = generation_path(directory, generation.number);
   if (std::rename(generation.directory.c_str(), final_path.c_str()) != 0) {
-    return Error{fmt::format("commit: rename {} to {}: {}", generation.directory, final_path, reason(errno))};
+    return Error{fmt::format("commit: rename {} to {}: {}", generation.directory, final_path,
+                             reason(errno))};
   }
-  if (Outcome synced = sync_directory(directory); !synced.ok()) return synced.error().during("commit");
+  if (Outcome synced = sync_directory(directory); !synced.ok())
+    return synced.error().during("commit");
   std::vector<uint64_t> numbers = committed_generations(directory);
   keep = std::max(keep, 1u);
-  for (std::size_t i = 0; i + keep < numbers.size(); ++i) remove_generation(generation_path(directory, numbers[i]));
+  for (std::size_t i = 0; i + keep < numbers.size(); ++i)
+    remove_generation(generation_path(directory, numbers[i]));
   return Done{};
 }
 

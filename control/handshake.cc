@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/handshake.h"
 
+#include <sodium.h>
+
 #include <asio/read.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/write.hpp>
 #include <cstring>
-#include <sodium.h>
 #include <string_view>
 
 namespace mana::control {
@@ -30,16 +31,20 @@ struct Reply {
 };
 static_assert(sizeof(Reply) == 64 && sizeof(Secret) == crypto_auth_KEYBYTES);
 
-Proof prove(std::string_view label, const Opening& opening, const uint8_t (&nonce)[32], const Secret& secret) {
+Proof prove(std::string_view label, const Opening& opening, const uint8_t (&nonce)[32],
+            const Secret& secret) {
   std::string text(label);
   text.append(reinterpret_cast<const char*>(&opening), sizeof opening);
   text.append(reinterpret_cast<const char*>(nonce), sizeof nonce);
   Proof proof;
-  crypto_auth(proof.data(), reinterpret_cast<const unsigned char*>(text.data()), text.size(), secret.data());
+  crypto_auth(proof.data(), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+              secret.data());
   return proof;
 }
 
-bool same(const Proof& a, const Proof& b) { return sodium_memcmp(a.data(), b.data(), a.size()) == 0; }
+bool same(const Proof& a, const Proof& b) {
+  return sodium_memcmp(a.data(), b.data(), a.size()) == 0;
+}
 
 }  // namespace
 
@@ -65,14 +70,16 @@ asio::awaitable<void> introduce(asio::ip::tcp::socket& socket, Hello hello, Secr
 asio::awaitable<Hello> receive_introduction(asio::ip::tcp::socket& socket, Secret secret) {
   Opening opening;
   co_await asio::async_read(socket, asio::buffer(&opening, sizeof opening), asio::use_awaitable);
-  if (std::memcmp(opening.magic, kMagic, sizeof kMagic) != 0) throw HandshakeRefused("not one of our programs");
+  if (std::memcmp(opening.magic, kMagic, sizeof kMagic) != 0)
+    throw HandshakeRefused("not one of our programs");
   Reply reply;
   randombytes_buf(reply.nonce, sizeof reply.nonce);
   reply.proof = prove("mana accepts", opening, reply.nonce, secret);
   co_await asio::async_write(socket, asio::buffer(&reply, sizeof reply), asio::use_awaitable);
   Proof theirs;
   co_await asio::async_read(socket, asio::buffer(theirs), asio::use_awaitable);
-  if (!same(theirs, prove("mana connects", opening, reply.nonce, secret))) throw HandshakeRefused("wrong secret");
+  if (!same(theirs, prove("mana connects", opening, reply.nonce, secret)))
+    throw HandshakeRefused("wrong secret");
   co_await asio::async_write(socket, asio::buffer(&kWelcome, 1), asio::use_awaitable);
   co_return Hello{static_cast<Role>(opening.role), opening.rank};
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The first bytes of a connection.  Fixed sizes, so that what strangers send is bounded before they have proved anything.
+// The first bytes of a connection.  Fixed sizes, so that what strangers send is bounded before they
+// have proved anything.
 //   connecting side   "MANActl1", role, rank, 32 random bytes
 //   accepting side    32 random bytes, keyed hash over ("mana accepts", all of the above)
 //   connecting side   keyed hash over ("mana connects", the same)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/job_file.h"
 
+#include <fmt/format.h>
+#include <sodium.h>
 #include <unistd.h>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sodium.h>
 
 #include "control/files.h"
 
@@ -26,17 +26,14 @@ std::string hexadecimal(const uint8_t* bytes, std::size_t count) {
 }
 
 Outcome write_job_file(const std::string& directory, const JobFile& file) {
-  json value = {{"job", file.job},
-                {"host", file.host},
-                {"host_id", file.host_id},
-                {"addresses", file.addresses},
-                {"port", file.port},
-                {"secret", hexadecimal(file.secret.data(), file.secret.size())},
-                {"pid", file.pid},
-                {"ranks", file.ranks},
-                {"program", file.program},
-                {"started", file.started}};
-  return replace_file(directory, kName, value.dump(2, ' ', false, json::error_handler_t::replace) + "\n", 0600);
+  json value = {
+      {"job", file.job},         {"host", file.host},
+      {"host_id", file.host_id}, {"addresses", file.addresses},
+      {"port", file.port},       {"secret", hexadecimal(file.secret.data(), file.secret.size())},
+      {"pid", file.pid},         {"ranks", file.ranks},
+      {"program", file.program}, {"started", file.started}};
+  return replace_file(directory, kName,
+                      value.dump(2, ' ', false, json::error_handler_t::replace) + "\n", 0600);
 }
 
 Result<JobFile> read_job_file(const std::string& directory) {
@@ -58,7 +55,8 @@ Result<JobFile> read_job_file(const std::string& directory) {
     file.started = value.at("started").get<std::string>();
     auto secret = value.at("secret").get<std::string>();
     std::size_t length = 0;
-    if (sodium_hex2bin(file.secret.data(), file.secret.size(), secret.data(), secret.size(), nullptr, &length, nullptr) != 0 ||
+    if (sodium_hex2bin(file.secret.data(), file.secret.size(), secret.data(), secret.size(),
+                       nullptr, &length, nullptr) != 0 ||
         length != file.secret.size()) {
       return Error{path + " is damaged: no secret"};
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DIR/control.json: how a command finds the job that checkpoints into DIR, and the secret by which it proves that it
-// may read DIR.  Mode 0600, written by rank 0's agent when the job is ready for commands, removed at its end.  A file that was left
-// behind names a port where nobody listens, or somebody who does not know the secret.
+// DIR/control.json: how a command finds the job that checkpoints into DIR, and the secret by which
+// it proves that it may read DIR.  Mode 0600, written by rank 0's agent when the job is ready for
+// commands, removed at its end.  A file that was left behind names a port where nobody listens, or
+// somebody who does not know the secret.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@
 namespace mana::control {
 
 struct JobFile {
-  std::string job;                     // random id, hexadecimal
-  std::string host, host_id;           // name; id of kernel and network namespace (Card::host), hexadecimal
+  std::string job;            // random id, hexadecimal
+  std::string host, host_id;  // name; id of kernel and network namespace (Card::host), hexadecimal
   std::vector<std::string> addresses;  // where the root listens, loopback first
   uint16_t port = 0;
   Secret secret = {};

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/job_root.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace mana::control {
 
 namespace {
 
-constexpr double kStoryEvery = 5;     // seconds between two lines about what is being waited for
-constexpr double kStatusRound = 1;    // seconds between two looks at the ranks outside the closure
+constexpr double kStoryEvery = 5;      // seconds between two lines about what is being waited for
+constexpr double kStatusRound = 1;     // seconds between two looks at the ranks outside the closure
 constexpr double kDetailAfter = 0.05;  // a closure that lasts this long is worth a detailed look
 constexpr double kLongestPollPatience = 5;
 
@@ -35,13 +35,17 @@ void JobRoot::hear(Up message) {
 
 void JobRoot::command(uint64_t client, const Command& command) {
   switch (command.what) {
-    case Command::What::status: return answer(client, true, port_.status_text(status()));
-    case Command::What::cancel: return cancel(client);
-    case Command::What::checkpoint: break;
+    case Command::What::status:
+      return answer(client, true, port_.status_text(status()));
+    case Command::What::cancel:
+      return cancel(client);
+    case Command::What::checkpoint:
+      break;
   }
   queue_.push_back({client, command});
   if (phase_ != Phase::idle) {
-    port_.tell(client, Story{fmt::format("generation {} is being made; this one comes next", generation_.number)});
+    port_.tell(client, Story{fmt::format("generation {} is being made; this one comes next",
+                                         generation_.number)});
   } else if (!ready_ && broken_.empty()) {
     port_.tell(client, Story{"waiting until all ranks have joined the control tree"});
   }
@@ -60,7 +64,8 @@ void JobRoot::start_next() {
     if (leaving_) {
       answer(request.client, false, "the job is ending after mana checkpoint --stop");
     } else if (finalized_) {
-      answer(request.client, false, "the job has called MPI_Finalize; it cannot be checkpointed any more");
+      answer(request.client, false,
+             "the job has called MPI_Finalize; it cannot be checkpointed any more");
     } else if (!broken_.empty()) {
       answer(request.client, false, broken_ + "; this job cannot be checkpointed");
     } else {
@@ -161,13 +166,16 @@ void JobRoot::judge(Reply& reply) {
     return advance(Phase::stop);
   }
   if (verdict == ClosureJudge::Verdict::permits) permit(judge_->permits());
-  if (verdict == ClosureJudge::Verdict::again && !reply.views.empty() && now - last_told_ > poll_patience_) {
+  if (verdict == ClosureJudge::Verdict::again && !reply.views.empty() &&
+      now - last_told_ > poll_patience_) {
     permit(judge_->permits_for_pollers(poll_patience_));
     last_told_ = now;
     poll_patience_ = std::min(poll_patience_ * 2, kLongestPollPatience);
   }
-  if (verdict != ClosureJudge::Verdict::stuck) stuck_since_ = -1;
-  else if (stuck_since_ < 0) stuck_since_ = now;
+  if (verdict != ClosureJudge::Verdict::stuck)
+    stuck_since_ = -1;
+  else if (stuck_since_ < 0)
+    stuck_since_ = now;
   else if (now - stuck_since_ >= settings_.stuck_patience) {
     return abandon("the program waits for itself: " + judge_->diagnosis());
   }
@@ -189,9 +197,12 @@ void JobRoot::on(PhaseDone& done) {
     case Phase::stop:
       if (!done.refusals.empty()) return abandon(refused(done.refusals));
       return advance(Phase::finish_collectives);
-    case Phase::finish_collectives: return advance(Phase::exchange_counts);
-    case Phase::exchange_counts: return advance(Phase::drain);
-    case Phase::drain: return advance(Phase::snapshot);
+    case Phase::finish_collectives:
+      return advance(Phase::exchange_counts);
+    case Phase::exchange_counts:
+      return advance(Phase::drain);
+    case Phase::drain:
+      return advance(Phase::snapshot);
     case Phase::snapshot:
       enter(Phase::write);
       costs_.stood_still = entered_ - still_since_;
@@ -204,7 +215,8 @@ void JobRoot::on(PhaseDone& done) {
       if (!committed.ok()) return abandon(committed.error().text);
       return settle();
     }
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -216,7 +228,8 @@ void JobRoot::settle() {
   current_.reset();
   judge_.reset();
   views_.clear();
-  port_.tell(request.client, Story{fmt::format("generation {} committed: {}", committed_, text_of(costs_))});
+  port_.tell(request.client,
+             Story{fmt::format("generation {} committed: {}", committed_, text_of(costs_))});
   answer(request.client, true, "", generation_.number);
   if (request.command.stop) {
     leaving_ = true;
@@ -227,12 +240,16 @@ void JobRoot::settle() {
   start_next();
 }
 
-// The command is answered when every rank has forgotten the attempt and goes on, so that what it says is true.
+// The command is answered when every rank has forgotten the attempt and goes on, so that what it
+// says is true.
 void JobRoot::abandon(const std::string& why) {
   failure_ = why;
   abandoning_ = true;
   entered_ = port_.now();
   port_.wake_after(settings_.abandon_patience);
+  if (current_)
+    port_.tell(current_->client,
+               Story{"giving up: " + why});  // the launcher may kill the job before the answer
   port_.broadcast(Abandon{attempt_, why});
 }
 
@@ -262,15 +279,18 @@ void JobRoot::on(FinalizeReached&) {
 }
 
 void JobRoot::grant_finalize() {
-  if (!finalize_reached_ || finalized_ || leaving_ || phase_ != Phase::idle || !queue_.empty()) return;
+  if (!finalize_reached_ || finalized_ || leaving_ || phase_ != Phase::idle || !queue_.empty())
+    return;
   finalized_ = true;
   port_.broadcast(FinalizeGrant{});
 }
 
 void JobRoot::cancel(uint64_t client) {
-  if (phase_ == Phase::idle && queue_.empty()) return answer(client, false, "no checkpoint is under way");
+  if (phase_ == Phase::idle && queue_.empty())
+    return answer(client, false, "no checkpoint is under way");
   if (phase_ >= Phase::snapshot && !abandoning_) {
-    return answer(client, false, fmt::format("too late: generation {} is being written", generation_.number));
+    return answer(client, false,
+                  fmt::format("too late: generation {} is being written", generation_.number));
   }
   while (!queue_.empty()) {
     answer(queue_.front().client, false, "cancelled");
@@ -285,7 +305,8 @@ void JobRoot::wake() {
   double now = port_.now();
   if (abandoning_) {
     if (current_ && now - entered_ >= settings_.abandon_patience) {
-      answer(current_->client, false, failure_ + "; some ranks have not confirmed yet that they go on");
+      answer(current_->client, false,
+             failure_ + "; some ranks have not confirmed yet that they go on");
       current_.reset();
     }
     return;
@@ -315,8 +336,9 @@ void JobRoot::tell_story() {
 std::string JobRoot::refused(const std::vector<RefusalNote>& notes) const {
   const RefusalNote& first = *std::min_element(
       notes.begin(), notes.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
-  std::string text = fmt::format("rank {}: {} object{} of {} cannot be saved yet: {}", first.rank, first.alive,
-                                 first.alive == 1 ? "" : "s", first.function, first.reason);
+  std::string text =
+      fmt::format("rank {}: {} object{} of {} cannot be saved yet: {}", first.rank, first.alive,
+                  first.alive == 1 ? "" : "s", first.function, first.reason);
   if (notes.size() > 1) text += fmt::format(" (and {} more like it)", notes.size() - 1);
   return text;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The root's side of everything that the job does together: a checkpoint from the command to the commit, giving one up,
-// and the agreement to finalize.  Pure: no sockets, no threads, no files, no clock of its own; node.h feeds it.
-// README.md has the sequence.  One checkpoint at a time; further requests wait their turn.
+// The root's side of everything that the job does together: a checkpoint from the command to the
+// commit, giving one up, and the agreement to finalize.  Pure: no sockets, no threads, no files, no
+// clock of its own; node.h feeds it. README.md has the sequence.  One checkpoint at a time; further
+// requests wait their turn.
 #pragma once
 
 #include <cstdint>
@@ -36,26 +37,26 @@ struct Costs {
 std::string text_of(const Costs& costs);
 
 struct JobStatus {
-  std::string state;          // "starting", "running", "checkpointing", "finalizing", "cannot checkpoint"
-  std::string why;            // cannot checkpoint: the reason
+  std::string state;  // "starting", "running", "checkpointing", "finalizing", "cannot checkpoint"
+  std::string why;    // cannot checkpoint: the reason
   Phase phase = Phase::idle;
-  double phase_seconds = 0;   // how long in this phase
-  uint64_t generation = 0;    // being made
-  std::string waiting_for;    // "rank 17, computing for 42 s"
+  double phase_seconds = 0;  // how long in this phase
+  uint64_t generation = 0;   // being made
+  std::string waiting_for;   // "rank 17, computing for 42 s"
   std::vector<RankView> ranks;
-  std::size_t queued = 0;     // requests that wait their turn
-  int64_t committed = -1;     // last generation that this run committed
+  std::size_t queued = 0;  // requests that wait their turn
+  int64_t committed = -1;  // last generation that this run committed
   Costs committed_costs;
-  std::string last_failure;   // why the last attempt failed, if it did
+  std::string last_failure;  // why the last attempt failed, if it did
 };
 
 // What the root needs from the world.
 class RootPort {
  public:
   virtual ~RootPort() = default;
-  virtual double now() = 0;                          // seconds, steady
-  virtual void broadcast(const Down& message) = 0;   // to all ranks, this one included, in order
-  virtual void wake_after(double seconds) = 0;       // call wake(); replaces an earlier wish
+  virtual double now() = 0;                         // seconds, steady
+  virtual void broadcast(const Down& message) = 0;  // to all ranks, this one included, in order
+  virtual void wake_after(double seconds) = 0;      // call wake(); replaces an earlier wish
   virtual void tell(uint64_t client, const ToCommand& message) = 0;
   virtual Result<OpenGeneration> open_generation() = 0;
   virtual Outcome commit(const OpenGeneration& generation, const std::vector<ImageNote>& images,
@@ -68,18 +69,22 @@ class RootPort {
 class JobRoot {
  public:
   struct Settings {
-    double stuck_patience = 5;     // seconds that nothing may move before a program counts as deadlocked
+    double stuck_patience =
+        5;  // seconds that nothing may move before a program counts as deadlocked
     double shortest_round = 0.0005, longest_round = 0.05;  // pace of the closure's rounds
-    double poll_patience = 0.1;        // seconds without a new target after which polling programs are allowed for; doubles
-    double abandon_patience = 3;   // seconds to wait for ranks that should forget an attempt before the command is answered
+    double poll_patience =
+        0.1;  // seconds without a new target after which polling programs are allowed for; doubles
+    double abandon_patience = 3;  // seconds to wait for ranks that should forget an attempt before
+                                  // the command is answered
     ClosureJudge::Rules rules = {};
   };
-  static constexpr int kLeaveExitCode = 75;  // of the job's processes after `mana checkpoint --stop`
+  static constexpr int kLeaveExitCode =
+      75;  // of the job's processes after `mana checkpoint --stop`
 
   JobRoot(RootPort& port, Settings settings) : port_(port), settings_(settings) {}
 
-  void ready();                          // every rank is connected
-  void cannot(const std::string& why);   // the tree could not be built
+  void ready();                         // every rank is connected
+  void cannot(const std::string& why);  // the tree could not be built
   void hear(Up message);
   void command(uint64_t client, const Command& command);
   void client_gone(uint64_t client);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What JobRoot says about itself to people: status, the ranks it waits for, the costs of a checkpoint.
-#include <algorithm>
-
+// What JobRoot says about itself to people: status, the ranks it waits for, the costs of a
+// checkpoint.
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "control/job_root.h"
 
@@ -18,7 +19,8 @@ bool computes(const RankView& view) {
 
 std::string name(const RankView& view, Phase phase) {
   if (phase == Phase::closure) return fmt::format("rank {}, {}", view.rank, describe(view));
-  if (phase == Phase::stop && computes(view)) return fmt::format("rank {}, {}", view.rank, describe(view));
+  if (phase == Phase::stop && computes(view))
+    return fmt::format("rank {}, {}", view.rank, describe(view));
   if (view.pending) return fmt::format("rank {}, {} operations left", view.rank, view.pending);
   return fmt::format("rank {}", view.rank);
 }
@@ -26,8 +28,8 @@ std::string name(const RankView& view, Phase phase) {
 }  // namespace
 
 std::string text_of(const Costs& costs) {
-  std::string text = fmt::format("{:.1f} MB, stood still {:.3f} s (", static_cast<double>(costs.bytes) / 1e6,
-                                 costs.stood_still);
+  std::string text = fmt::format("{:.1f} MB, stood still {:.3f} s (",
+                                 static_cast<double>(costs.bytes) / 1e6, costs.stood_still);
   bool first = true;
   for (const PhaseTime& time : costs.phases) {
     if (!first) text += ", ";
@@ -37,8 +39,8 @@ std::string text_of(const Costs& costs) {
   return text + ")";
 }
 
-// The ranks that hold everybody up: in the closure those that lag, best those of them that compute; later those that
-// have not done what the phase asks.
+// The ranks that hold everybody up: in the closure those that lag, best those of them that compute;
+// later those that have not done what the phase asks.
 std::string JobRoot::waiting_for() const {
   std::vector<const RankView*> held;
   for (const RankView& view : views_) {
@@ -67,10 +69,14 @@ JobStatus JobRoot::status() const {
     status.waiting_for = waiting_for();
     status.ranks = views_;
   }
-  if (!broken_.empty()) status.state = "cannot checkpoint";
-  else if (finalized_ || leaving_) status.state = "finalizing";
-  else if (!ready_) status.state = "starting";
-  else status.state = phase_ == Phase::idle ? "running" : "checkpointing";
+  if (!broken_.empty())
+    status.state = "cannot checkpoint";
+  else if (finalized_ || leaving_)
+    status.state = "finalizing";
+  else if (!ready_)
+    status.state = "starting";
+  else
+    status.state = phase_ == Phase::idle ? "running" : "checkpointing";
   status.why = broken_;
   status.queued = queue_.size();
   status.committed = committed_;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/manifest.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
-
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "control/files.h"
@@ -20,9 +19,12 @@ using json = nlohmann::ordered_json;
 namespace {
 
 json json_of(const ImageNote& image) {
-  return {{"rank", image.rank},         {"file", image.file},
-          {"bytes", image.bytes},       {"checksum", image.checksum},
-          {"host", image.host},         {"fork_seconds", image.fork_seconds},
+  return {{"rank", image.rank},
+          {"file", image.file},
+          {"bytes", image.bytes},
+          {"checksum", image.checksum},
+          {"host", image.host},
+          {"fork_seconds", image.fork_seconds},
           {"seconds", image.write_seconds}};
 }
 
@@ -100,13 +102,17 @@ Result<Manifest> read_manifest(const std::string& directory) {
   try {
     int version = value.at("format_version").get<int>();
     if (version > Manifest::kFormatVersion) {
-      return Error{fmt::format("{} has format version {}, this mana reads up to {}: use the mana that wrote it, or a newer one",
-                               path, version, Manifest::kFormatVersion)};
+      return Error{
+          fmt::format("{} has format version {}, this mana reads up to {}: use the mana that wrote "
+                      "it, or a newer one",
+                      path, version, Manifest::kFormatVersion)};
     }
     Manifest manifest = manifest_of(value);
-    std::sort(manifest.images.begin(), manifest.images.end(), [](auto& a, auto& b) { return a.rank < b.rank; });
+    std::sort(manifest.images.begin(), manifest.images.end(),
+              [](auto& a, auto& b) { return a.rank < b.rank; });
     if (manifest.ranks < 1 || manifest.images.size() != static_cast<std::size_t>(manifest.ranks)) {
-      return Error{fmt::format("{} is damaged: {} images for {} ranks", path, manifest.images.size(), manifest.ranks)};
+      return Error{fmt::format("{} is damaged: {} images for {} ranks", path,
+                               manifest.images.size(), manifest.ranks)};
     }
     for (int rank = 0; rank < manifest.ranks; ++rank) {
       const ImageNote& image = manifest.images[static_cast<std::size_t>(rank)];
@@ -124,19 +130,27 @@ Outcome check_images(const std::string& directory, const Manifest& manifest) {
   for (const ImageNote& image : manifest.images) {
     std::string path = directory + "/" + image.file;
     struct stat facts {};
-    if (lstat(path.c_str(), &facts) != 0) return Error{fmt::format("rank {}: {}: {}", image.rank, path, reason(errno))};
-    if (!S_ISREG(facts.st_mode)) return Error{fmt::format("rank {}: {} is not a regular file", image.rank, path)};
+    if (lstat(path.c_str(), &facts) != 0)
+      return Error{fmt::format("rank {}: {}: {}", image.rank, path, reason(errno))};
+    if (!S_ISREG(facts.st_mode))
+      return Error{fmt::format("rank {}: {} is not a regular file", image.rank, path)};
     if (static_cast<uint64_t>(facts.st_size) != image.bytes) {
-      return Error{fmt::format("rank {}: {} has {} bytes, the manifest says {}: it is damaged", image.rank, path,
-                               facts.st_size, image.bytes)};
+      return Error{fmt::format("rank {}: {} has {} bytes, the manifest says {}: it is damaged",
+                               image.rank, path, facts.st_size, image.bytes)};
     }
     if (facts.st_uid != geteuid()) {
-      return Error{fmt::format("rank {}: {} belongs to user {}, not to you: its program would run with your rights; chown it "
-                               "if you trust it", image.rank, path, facts.st_uid)};
+      return Error{
+          fmt::format("rank {}: {} belongs to user {}, not to you: its program would run with your "
+                      "rights; chown it "
+                      "if you trust it",
+                      image.rank, path, facts.st_uid)};
     }
     if (facts.st_mode & (S_IWGRP | S_IWOTH)) {
-      return Error{fmt::format("rank {}: {} can be written by others: its program would run with your rights; chmod go-w it "
-                               "if you trust it", image.rank, path)};
+      return Error{
+          fmt::format("rank {}: {} can be written by others: its program would run with your "
+                      "rights; chmod go-w it "
+                      "if you trust it",
+                      image.rank, path)};
     }
   }
   return Done{};

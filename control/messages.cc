@@ -7,16 +7,26 @@ namespace mana::control {
 
 const char* name_of(Phase phase) {
   switch (phase) {
-    case Phase::idle: return "idle";
-    case Phase::intent: return "intent";
-    case Phase::closure: return "closure";
-    case Phase::stop: return "stop";
-    case Phase::finish_collectives: return "finish collectives";
-    case Phase::exchange_counts: return "exchange counts";
-    case Phase::drain: return "drain";
-    case Phase::snapshot: return "fork";
-    case Phase::write: return "write";
-    case Phase::commit: return "commit";
+    case Phase::idle:
+      return "idle";
+    case Phase::intent:
+      return "intent";
+    case Phase::closure:
+      return "closure";
+    case Phase::stop:
+      return "stop";
+    case Phase::finish_collectives:
+      return "finish collectives";
+    case Phase::exchange_counts:
+      return "exchange counts";
+    case Phase::drain:
+      return "drain";
+    case Phase::snapshot:
+      return "fork";
+    case Phase::write:
+      return "write";
+    case Phase::commit:
+      return "commit";
   }
   return "unknown";
 }

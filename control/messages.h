@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the agents of one job say to each other, and what a command says to the root.  Plain values: the state machines
-// (rank_closure.h, rank.h, relay.h, job_root.h) take and make them, wire.h turns them into bytes, node.h carries them.
+// What the agents of one job say to each other, and what a command says to the root.  Plain values:
+// the state machines (rank_closure.h, rank.h, relay.h, job_root.h) take and make them, wire.h turns
+// them into bytes, node.h carries them.
 //
-// Down messages go from the root to every rank, in order.  Up messages go to the root; inner nodes of the tree merge them
-// (relay.h), so the root sees one Report, Reply or PhaseDone for all ranks.  Every channel is first-in first-out: a Reply
-// was given after everything that the root had said before its Query was handled, and after every Raise before it.
+// Down messages go from the root to every rank, in order.  Up messages go to the root; inner nodes
+// of the tree merge them (relay.h), so the root sees one Report, Reply or PhaseDone for all ranks.
+// Every channel is first-in first-out: a Reply was given after everything that the root had said
+// before its Query was handled, and after every Raise before it.
 #pragma once
 
 #include <cstdint>
@@ -29,17 +31,19 @@ enum class Phase : uint8_t {
 };
 const char* name_of(Phase phase);
 
-// first..last, both included.  The senders that MPI_ANY_SOURCE stands for are one or two of these, not thousands of ranks.
+// first..last, both included.  The senders that MPI_ANY_SOURCE stands for are one or two of these,
+// not thousands of ranks.
 struct RankRange {
   int32_t first = 0, last = 0;
   bool operator==(const RankRange&) const = default;
 };
 using RankSet = std::vector<RankRange>;
-RankSet rank_set(std::vector<int32_t> ranks);          // sorts, merges neighbours
-std::string text_of(const RankSet& ranks);             // "3, 7-9"
+RankSet rank_set(std::vector<int32_t> ranks);  // sorts, merges neighbours
+std::string text_of(const RankSet& ranks);     // "3, 7-9"
 
-// Collectives begun on the communicator `uid`.  `members` (world ranks) only for uids that count the calls of
-// MPI_Comm_create_group and its like: a member that has not begun the call knows no counter yet, but lags.
+// Collectives begun on the communicator `uid`.  `members` (world ranks) only for uids that count
+// the calls of MPI_Comm_create_group and its like: a member that has not begun the call knows no
+// counter yet, but lags.
 struct Count {
   uint64_t uid = 0, begun = 0;
   std::vector<int32_t> members;
@@ -56,19 +60,19 @@ struct RefusalNote {
 enum class ThreadState : uint8_t { running, inside, waiting, parked, gone };
 struct ThreadView {
   ThreadState state = ThreadState::running;
-  uint64_t uid = 0;     // inside, parked: of which communicator
-  RankSet ranks;        // waiting: who could end it
-  std::string call;     // waiting: in which MPI call
+  uint64_t uid = 0;  // inside, parked: of which communicator
+  RankSet ranks;     // waiting: who could end it
+  std::string call;  // waiting: in which MPI call
 };
 struct RankView {
   int32_t rank = 0;
   Phase phase = Phase::idle;
-  bool lagging = false;             // some count is below its target
-  bool done = false;                // has done what the phase asks
-  std::vector<uint64_t> behind;     // uids on which it lags
+  bool lagging = false;          // some count is below its target
+  bool done = false;             // has done what the phase asks
+  std::vector<uint64_t> behind;  // uids on which it lags
   std::vector<ThreadView> threads;
-  double quiet_seconds = 0;         // how long it has been without an MPI call
-  uint32_t pending = 0;             // operations left in this phase
+  double quiet_seconds = 0;  // how long it has been without an MPI call
+  uint32_t pending = 0;      // operations left in this phase
 };
 
 struct ImageNote {  // one rank's image, durable
@@ -79,23 +83,46 @@ struct ImageNote {  // one rank's image, durable
 };
 
 // --- down
-struct Intent { uint64_t attempt = 0; };
-struct Targets { uint64_t attempt = 0; std::vector<Count> counts; };
-struct Permits { uint64_t attempt = 0; std::vector<int32_t> ranks; };
-struct Query { uint64_t attempt = 0; uint32_t round = 0; bool detail = false; };
-struct Advance {                      // do this phase: stop ... snapshot
+struct Intent {
+  uint64_t attempt = 0;
+};
+struct Targets {
+  uint64_t attempt = 0;
+  std::vector<Count> counts;
+};
+struct Permits {
+  uint64_t attempt = 0;
+  std::vector<int32_t> ranks;
+};
+struct Query {
+  uint64_t attempt = 0;
+  uint32_t round = 0;
+  bool detail = false;
+};
+struct Advance {  // do this phase: stop ... snapshot
   uint64_t attempt = 0;
   Phase phase = Phase::idle;
   uint64_t generation = 0;
-  std::string directory;              // snapshot: where the images go
-  bool hold = false;                  // snapshot: stay parked afterwards (--stop)
+  std::string directory;  // snapshot: where the images go
+  bool hold = false;      // snapshot: stay parked afterwards (--stop)
 };
-struct Resume { uint64_t attempt = 0; };                        // all have forked: run on
-struct Abandon { uint64_t attempt = 0; std::string reason; };   // forget this attempt, run on
-struct Settle { uint64_t attempt = 0; };                        // committed: this attempt is over
-struct Leave { uint64_t attempt = 0; int32_t exit_code = 0; };  // committed under --stop: end
-struct FinalizeGrant {};                                        // everybody has come to MPI_Finalize
-using Down = std::variant<Intent, Targets, Permits, Query, Advance, Resume, Abandon, Settle, Leave, FinalizeGrant>;
+struct Resume {
+  uint64_t attempt = 0;
+};  // all have forked: run on
+struct Abandon {
+  uint64_t attempt = 0;
+  std::string reason;
+};  // forget this attempt, run on
+struct Settle {
+  uint64_t attempt = 0;
+};  // committed: this attempt is over
+struct Leave {
+  uint64_t attempt = 0;
+  int32_t exit_code = 0;
+};                        // committed under --stop: end
+struct FinalizeGrant {};  // everybody has come to MPI_Finalize
+using Down = std::variant<Intent, Targets, Permits, Query, Advance, Resume, Abandon, Settle, Leave,
+                          FinalizeGrant>;
 
 // --- up
 struct Report {
@@ -103,36 +130,49 @@ struct Report {
   std::vector<Count> counts;
   std::vector<RefusalNote> refusals;
 };
-struct Raise { uint64_t attempt = 0; std::vector<Count> counts; };
+struct Raise {
+  uint64_t attempt = 0;
+  std::vector<Count> counts;
+};
 struct Reply {
   uint64_t attempt = 0;
   uint32_t round = 0;
-  bool lagging = false, inside = false;   // of any rank
-  uint64_t fingerprint = 0;               // of all states, counts and progress counters: equal when nothing moved
-  std::vector<RankView> views;            // asked with `detail`
+  bool lagging = false, inside = false;  // of any rank
+  uint64_t fingerprint =
+      0;  // of all states, counts and progress counters: equal when nothing moved
+  std::vector<RankView> views;  // asked with `detail`
 };
 struct PhaseDone {
   uint64_t attempt = 0;
   Phase phase = Phase::idle;
-  std::vector<RefusalNote> refusals;      // stop: objects made since the report
-  std::vector<ImageNote> images;          // write
+  std::vector<RefusalNote> refusals;  // stop: objects made since the report
+  std::vector<ImageNote> images;      // write
 };
-struct Failed { uint64_t attempt = 0; int32_t rank = 0; std::string what; };
-struct Lost { RankSet ranks; std::string why; };
+struct Failed {
+  uint64_t attempt = 0;
+  int32_t rank = 0;
+  std::string what;
+};
+struct Lost {
+  RankSet ranks;
+  std::string why;
+};
 struct FinalizeReached {};
 using Up = std::variant<Report, Raise, Reply, PhaseDone, Failed, Lost, FinalizeReached>;
 
 // --- commands
 struct Command {
   enum class What : uint8_t { checkpoint, cancel, status } what = What::status;
-  bool stop = false;        // checkpoint: the job ends after the commit
-  uint32_t keep = 0;        // checkpoint: generations to keep, 0: what the job was told before (first: 2)
+  bool stop = false;  // checkpoint: the job ends after the commit
+  uint32_t keep = 0;  // checkpoint: generations to keep, 0: what the job was told before (first: 2)
 };
-struct Story { std::string line; };       // for the command's stderr, any number of them
-struct Answer {                           // the last word
+struct Story {
+  std::string line;
+};               // for the command's stderr, any number of them
+struct Answer {  // the last word
   bool ok = false;
-  uint64_t generation = 0;                // checkpoint: what was committed
-  std::string text;                       // status: JSON; not ok: why
+  uint64_t generation = 0;  // checkpoint: what was committed
+  std::string text;         // status: JSON; not ok: why
 };
 using ToCommand = std::variant<Story, Answer>;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/node.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <asio/post.hpp>
 #include <chrono>
-
-#include <fmt/format.h>
 
 #include "control/wire.h"
 
@@ -15,8 +15,8 @@ namespace {
 
 using asio::ip::tcp;
 
-constexpr int kSelf = -1;                        // this rank among the relay's contributors
-constexpr int kMostHandshakes = 256;             // connections that have not proved anything yet, at one time
+constexpr int kSelf = -1;             // this rank among the relay's contributors
+constexpr int kMostHandshakes = 256;  // connections that have not proved anything yet, at one time
 constexpr std::chrono::seconds kTreePatience{60};  // for all children to connect
 
 std::chrono::nanoseconds duration(double seconds) {
@@ -39,7 +39,8 @@ std::vector<tcp::endpoint> ways_to(int rank, const NodeSetup& setup) {
     ways.emplace_back(asio::ip::address_v4::loopback(), port);
     return ways;
   }
-  for (const std::string& text : addresses_of(theirs)) ways.emplace_back(asio::ip::make_address(text), port);
+  for (const std::string& text : addresses_of(theirs))
+    ways.emplace_back(asio::ip::make_address(text), port);
   return ways;
 }
 
@@ -56,7 +57,8 @@ Node::Node(asio::io_context& io, NodeSetup setup, RankPort& port)
       patience_(io),
       accept_timer_(io) {
   for (int child : setup_.place.children()) children_[child] = {};
-  if (setup_.desk) desk_ = std::make_unique<RootDesk>(*this, *setup_.desk, setup_.settings, setup_.warn);
+  if (setup_.desk)
+    desk_ = std::make_unique<RootDesk>(*this, *setup_.desk, setup_.settings, setup_.warn);
 }
 
 void Node::start() {
@@ -74,7 +76,8 @@ void Node::poke() {
   });
 }
 
-void Node::describe(const std::string& mpi, const std::string& mpi_version, const std::string& front_end) {
+void Node::describe(const std::string& mpi, const std::string& mpi_version,
+                    const std::string& front_end) {
   if (desk_) desk_->describe(mpi, mpi_version, front_end);
 }
 
@@ -126,7 +129,8 @@ void Node::accept_next() {
 void Node::welcome(Connection::Pointer connection, Hello hello) {
   if (hello.role == Role::command && desk_) return desk_->client(std::move(connection));
   auto child = children_.find(hello.rank);
-  if (hello.role != Role::child || child == children_.end() || child->second.connection || child->second.lost) {
+  if (hello.role != Role::child || child == children_.end() || child->second.connection ||
+      child->second.lost) {
     return connection->close();
   }
   child->second.connection = connection;
@@ -141,12 +145,14 @@ void Node::set_deadline_for_children() {
   patience_.async_wait([this](asio::error_code cancelled) {
     if (cancelled || ready_) return;
     for (auto& [rank, child] : children_) {
-      if (!child.connection && !child.lost) child_lost(rank, "it has not connected to the control tree");
+      if (!child.connection && !child.lost)
+        child_lost(rank, "it has not connected to the control tree");
     }
   });
 }
 
-// A node tells its parent that it is there when its whole subtree is, so the root's readiness is everybody's.
+// A node tells its parent that it is there when its whole subtree is, so the root's readiness is
+// everybody's.
 void Node::children_ready() {
   if (ready_) return;
   for (auto& [rank, child] : children_) {
@@ -154,39 +160,46 @@ void Node::children_ready() {
   }
   ready_ = true;
   patience_.cancel();
-  if (desk_) desk_->root().ready();
-  else connect_parent();
+  if (desk_)
+    desk_->root().ready();
+  else
+    connect_parent();
 }
 
 void Node::connect_parent() {
   int parent = setup_.place.parent();
-  Connection::connect(io_, ways_to(parent, setup_), {Role::child, setup_.place.rank}, setup_.doors[0].secret,
-                      [this](auto outcome) {
-    if (stopped_) return;
-    if (auto* failure = std::get_if<Connection::Failure>(&outcome)) {
-      return parent_lost(failure->error.text);  // the parent will miss this rank and say so
-    }
-    parent_ = std::get<Connection::Pointer>(outcome);
-    parent_->start(
-        [this](std::span<const std::byte> bytes) {
-          Result<Down> message = decode<Down>(bytes);
-          if (message.ok()) down(message.value());
-          else parent_lost(message.error().text);
-        },
-        [this](const std::string& why) { parent_lost(why); });
-    for (std::string& message : std::exchange(unsent_, {})) parent_->send(std::move(message));
-  });
+  Connection::connect(
+      io_, ways_to(parent, setup_), {Role::child, setup_.place.rank}, setup_.doors[0].secret,
+      [this](auto outcome) {
+        if (stopped_) return;
+        if (auto* failure = std::get_if<Connection::Failure>(&outcome)) {
+          return parent_lost(failure->error.text);  // the parent will miss this rank and say so
+        }
+        parent_ = std::get<Connection::Pointer>(outcome);
+        parent_->start(
+            [this](std::span<const std::byte> bytes) {
+              Result<Down> message = decode<Down>(bytes);
+              if (message.ok())
+                down(message.value());
+              else
+                parent_lost(message.error().text);
+            },
+            [this](const std::string& why) { parent_lost(why); });
+        for (std::string& message : std::exchange(unsent_, {})) parent_->send(std::move(message));
+      });
 }
 
-// Without a way to the root this subtree goes on by itself: everything parked is let go, and nobody waits for an
-// agreement to finalize.
+// Without a way to the root this subtree goes on by itself: everything parked is let go, and nobody
+// waits for an agreement to finalize.
 void Node::parent_lost(const std::string& why) {
   if (stopped_ || finalizing_) return;
   finalizing_ = true;
   // Said once, by the first of those who notice; the loss of any other rank is told by the root.
   const std::vector<int>& parents = setup_.place.parents;
   bool first = std::find(parents.begin(), parents.end(), 0) - parents.begin() == setup_.place.rank;
-  if (first) setup_.warn("rank 0 was lost: " + why + "; checkpoints are no longer possible, the job goes on");
+  if (first)
+    setup_.warn("rank 0 was lost: " + why +
+                "; checkpoints are no longer possible, the job goes on");
   if (parent_) parent_->close();
   parent_.reset();
   for (auto& [rank, child] : children_) {
@@ -217,9 +230,12 @@ void Node::hear_own(Up message) { up(relay_.hear(kSelf, std::move(message))); }
 
 void Node::up(std::vector<Up> messages) {
   for (Up& message : messages) {
-    if (desk_) desk_->root().hear(std::move(message));
-    else if (parent_) parent_->send(encode(message));
-    else if (!finalizing_) unsent_.push_back(encode(message));
+    if (desk_)
+      desk_->root().hear(std::move(message));
+    else if (parent_)
+      parent_->send(encode(message));
+    else if (!finalizing_)
+      unsent_.push_back(encode(message));
   }
 }
 
@@ -246,9 +262,8 @@ void Node::down(const Down& message) {
 // The process ends inside rank_.hear: everything must have been sent before.
 void Node::leave(const Leave& leave) {
   finalizing_ = true;
-  auto all = std::shared_ptr<void>(nullptr, [this, leave](void*) {
-    asio::post(io_, [this, leave] { rank_.hear(leave); });
-  });
+  auto all = std::shared_ptr<void>(
+      nullptr, [this, leave](void*) { asio::post(io_, [this, leave] { rank_.hear(leave); }); });
   for (auto& [rank, child] : children_) {
     if (child.connection) child.connection->when_sent([all] {});
   }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One rank's place in the control tree at work: connections to parent, children and commands, the merging of what goes up
-// (relay.h), this rank's own part (rank.h), and at rank 0 the job's (job_root.h, root_desk.h).  Everything runs on the
-// thread that runs the io_context, except where said.
+// One rank's place in the control tree at work: connections to parent, children and commands, the
+// merging of what goes up (relay.h), this rank's own part (rank.h), and at rank 0 the job's
+// (job_root.h, root_desk.h).  Everything runs on the thread that runs the io_context, except where
+// said.
 #pragma once
 
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
 
 #include "control/connection.h"
 #include "control/place.h"
@@ -26,9 +26,9 @@ namespace mana::control {
 struct NodeSetup {
   Place place;
   std::vector<Card> cards;
-  std::vector<Door> doors;       // doors[0] has the secret
+  std::vector<Door> doors;  // doors[0] has the secret
   std::optional<asio::ip::tcp::acceptor> acceptor;
-  std::optional<DeskSetup> desk; // rank 0: which job this is
+  std::optional<DeskSetup> desk;  // rank 0: which job this is
   JobRoot::Settings settings = {};
   std::function<void(const std::string&)> warn;  // one line for the job's stderr
 };
@@ -40,10 +40,12 @@ class Node : public DeskWires {
   // Any thread: what the rank has to say goes up soon.
   void poke();
   // A job of one rank without MPI has got MPI, or a front end.
-  void describe(const std::string& mpi, const std::string& mpi_version, const std::string& front_end);
+  void describe(const std::string& mpi, const std::string& mpi_version,
+                const std::string& front_end);
   // This process ends: removes the job's file and closes all connections.
   void stop();
-  // In a job of one: an image that has been taken is written to the end and committed first.  Calls `then` afterwards.
+  // In a job of one: an image that has been taken is written to the end and committed first.  Calls
+  // `then` afterwards.
   void stop_after_commit(std::function<void()> then);
   Rank& rank() { return rank_; }
 

@@ -5,6 +5,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sodium.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,22 +14,20 @@
 #include <fstream>
 #include <map>
 
-#include <sodium.h>
-
 namespace mana::control {
 
 namespace {
 
-// The running kernel and the network namespace: containers of one machine that do not share a loopback interface are
-// different hosts.
+// The running kernel and the network namespace: containers of one machine that do not share a
+// loopback interface are different hosts.
 void fill_host(Card& card) {
   std::string boot;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
   struct stat network {};
   stat("/proc/self/ns/net", &network);
   boot += ' ' + std::to_string(network.st_ino);
-  crypto_generichash(card.host, sizeof card.host, reinterpret_cast<const unsigned char*>(boot.data()), boot.size(),
-                     nullptr, 0);
+  crypto_generichash(card.host, sizeof card.host,
+                     reinterpret_cast<const unsigned char*>(boot.data()), boot.size(), nullptr, 0);
 }
 
 void fill_addresses(Card& card) {
@@ -41,7 +40,8 @@ void fill_addresses(Card& card) {
       if ((one->ifa_flags & IFF_LOOPBACK) || !(one->ifa_flags & IFF_UP)) continue;
       Address& address = card.addresses[used];
       if (family == AF_INET) {
-        std::memcpy(address.bytes, &reinterpret_cast<const sockaddr_in*>(one->ifa_addr)->sin_addr, 4);
+        std::memcpy(address.bytes, &reinterpret_cast<const sockaddr_in*>(one->ifa_addr)->sin_addr,
+                    4);
         address.family = 4;
       } else {
         const in6_addr& ip = reinterpret_cast<const sockaddr_in6*>(one->ifa_addr)->sin6_addr;
@@ -70,7 +70,8 @@ std::vector<std::string> addresses_of(const Card& card) {
   for (const Address& address : card.addresses) {
     char text[INET6_ADDRSTRLEN];
     if (address.family == 0) continue;
-    if (inet_ntop(address.family == 4 ? AF_INET : AF_INET6, address.bytes, text, sizeof text)) texts.push_back(text);
+    if (inet_ntop(address.family == 4 ? AF_INET : AF_INET6, address.bytes, text, sizeof text))
+      texts.push_back(text);
   }
   return texts;
 }
@@ -89,7 +90,8 @@ Place find_place(int rank, const std::vector<Card>& cards, int degree) {
       place.parents[r] = at->second;
       continue;
     }
-    if (!leaders.empty()) place.parents[r] = leaders[(leaders.size() - 1) / static_cast<std::size_t>(degree)];
+    if (!leaders.empty())
+      place.parents[r] = leaders[(leaders.size() - 1) / static_cast<std::size_t>(degree)];
     leaders.push_back(static_cast<int>(r));
   }
   place.one_host = leaders.size() == 1;
@@ -109,7 +111,8 @@ std::vector<int> Place::below(int child) const {
   std::vector<bool> in(parents.size(), false);
   std::vector<int> found;
   for (std::size_t r = static_cast<std::size_t>(child); r < parents.size(); ++r) {
-    in[r] = static_cast<int>(r) == child || (parents[r] >= 0 && in[static_cast<std::size_t>(parents[r])]);
+    in[r] = static_cast<int>(r) == child ||
+            (parents[r] >= 0 && in[static_cast<std::size_t>(parents[r])]);
     if (in[r]) found.push_back(static_cast<int>(r));
   }
   return found;

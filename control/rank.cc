@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "control/rank.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/format.h>
 
 namespace mana::control {
 
@@ -15,8 +15,8 @@ constexpr double kLongestStep = 0.002;
 constexpr double kShortestStep = 0.00005;
 
 bool asks_for_steps(Phase phase) {
-  return phase == Phase::stop || phase == Phase::finish_collectives || phase == Phase::exchange_counts ||
-         phase == Phase::drain;
+  return phase == Phase::stop || phase == Phase::finish_collectives ||
+         phase == Phase::exchange_counts || phase == Phase::drain;
 }
 
 }  // namespace
@@ -119,7 +119,9 @@ void Rank::on(const Advance& advance) {
     if (Outcome asked = port_.request_stop(); !asked.ok()) fail(asked.error().text);
   } else if (advance.phase == Phase::snapshot) {
     double begin = port_.now();
-    auto finished = [this, attempt = attempt_](Result<ImageNote> image) { image_finished(attempt, std::move(image)); };
+    auto finished = [this, attempt = attempt_](Result<ImageNote> image) {
+      image_finished(attempt, std::move(image));
+    };
     Outcome forked = port_.fork_image(advance.directory, advance.generation, finished);
     if (!forked.ok()) return fail(forked.error().text);
     forked_at_ = port_.now();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One rank's side of a checkpoint: does what the root says, step by step, and reports.  Holds the RankClosure and its
-// lock: the closure's questions come from application threads, everything else from the agent's thread.
-// What really happens to the process is behind RankPort (lower/agent_port.h; a fake one in the tests).
+// One rank's side of a checkpoint: does what the root says, step by step, and reports.  Holds the
+// RankClosure and its lock: the closure's questions come from application threads, everything else
+// from the agent's thread. What really happens to the process is behind RankPort
+// (lower/agent_port.h; a fake one in the tests).
 #pragma once
 
 #include <cstdint>
@@ -27,25 +28,31 @@ class RankPort {
  public:
   virtual ~RankPort() = default;
   virtual double now() = 0;  // seconds, steady
-  // Sets the flag that wrappers read.  When it returns true has been seen by every thread, or that thread will call
-  // begun() (a barrier on all threads).
+  // Sets the flag that wrappers read.  When it returns true has been seen by every thread, or that
+  // thread will call begun() (a barrier on all threads).
   virtual void set_intent(bool intent) = 0;
-  // know() every counter, or (not `all`) those that are new since the last call.  Called under the closure's lock.
+  // know() every counter, or (not `all`) those that are new since the last call.  Called under the
+  // closure's lock.
   virtual void collect_counters(RankClosure& closure, bool all) = 0;
-  virtual std::vector<Observed> observe() = 0;              // threads that have called MPI
+  virtual std::vector<Observed> observe() = 0;  // threads that have called MPI
   virtual std::vector<RefusalNote> refusals() = 0;
   virtual Outcome request_stop() = 0;
-  virtual Result<StepResult> poll_stop() = 0;            // done: every thread is parked
-  virtual Result<StepResult> service(Phase phase) = 0;   // one step of finish_collectives, exchange_counts, drain
-  // Forks the process that writes the image of `generation` into `directory`; returns when it has its copy of the memory.  `finished`
-  // is called on the agent's thread, not from within, when the image is durable or could not be made.
+  virtual Result<StepResult> poll_stop() = 0;  // done: every thread is parked
+  virtual Result<StepResult> service(
+      Phase phase) = 0;  // one step of finish_collectives, exchange_counts, drain
+  // Forks the process that writes the image of `generation` into `directory`; returns when it has
+  // its copy of the memory.  `finished` is called on the agent's thread, not from within, when the
+  // image is durable or could not be made.
   using ImageFinished = std::function<void(Result<ImageNote>)>;
-  virtual Outcome fork_image(const std::string& directory, uint64_t generation, ImageFinished finished) = 0;
-  virtual void discard_image() = 0;  // end a writer that runs; its `finished` is not called any more
-  virtual void resume() = 0;         // after request_stop: all threads go on
+  virtual Outcome fork_image(const std::string& directory, uint64_t generation,
+                             ImageFinished finished) = 0;
+  virtual void
+  discard_image() = 0;        // end a writer that runs; its `finished` is not called any more
+  virtual void resume() = 0;  // after request_stop: all threads go on
   virtual void leave(int exit_code) = 0;
   virtual void finalize_granted() = 0;
-  virtual void flush_wanted() = 0;   // any thread: flush() is to be called on the agent's thread soon
+  virtual void
+  flush_wanted() = 0;  // any thread: flush() is to be called on the agent's thread soon
 };
 
 class Rank {
@@ -57,8 +64,8 @@ class Rank {
   void hear(const Down& message);
   // Moves the current phase on.  Seconds until it wants to be called again, or nothing.
   std::optional<double> step();
-  void flush();                          // sends what application threads have brought about
-  void orphaned();                       // no root any more: forget the attempt, let everybody go on
+  void flush();     // sends what application threads have brought about
+  void orphaned();  // no root any more: forget the attempt, let everybody go on
   Phase phase() const { return phase_; }
 
   // --- application threads, on the slow path
@@ -66,7 +73,8 @@ class Rank {
   void begun(const Counter& counter);
   void waiting(ThreadId thread, RankSet ranks, std::string call);
   void running(ThreadId thread);
-  bool finalize(ThreadId thread);        // true: granted.  False: the thread is held to be gone; ask again
+  bool finalize(
+      ThreadId thread);  // true: granted.  False: the thread is held to be gone; ask again
 
  private:
   void on(const Intent&);

@@ -18,9 +18,7 @@ uint64_t mixed(uint64_t hash, uint64_t value) {
 
 }  // namespace
 
-void RankClosure::know(const Counter& counter) {
-  counters_.try_emplace(counter.uid, counter);
-}
+void RankClosure::know(const Counter& counter) { counters_.try_emplace(counter.uid, counter); }
 
 uint64_t RankClosure::begun_on(uint64_t uid) const {
   auto found = counters_.find(uid);
@@ -62,8 +60,8 @@ void RankClosure::hear(const Targets& targets) {
   }
 }
 
-// A uid without a counter: of a communicator that this rank does not belong to, or has not made yet (then it lags on
-// the parent), or of a one-shot call; of that it knows whether it is a member.
+// A uid without a counter: of a communicator that this rank does not belong to, or has not made yet
+// (then it lags on the parent), or of a one-shot call; of that it knows whether it is a member.
 bool RankClosure::lags_on(uint64_t uid, const Count& target) const {
   if (counters_.contains(uid)) return begun_on(uid) < target.begun;
   return std::binary_search(target.members.begin(), target.members.end(), rank_) ||
@@ -124,14 +122,13 @@ void RankClosure::begun(uint64_t uid) {
 
 void RankClosure::waiting(ThreadId thread, RankSet ranks, std::string call) {
   Standing& standing = threads_[thread];
-  if (standing.state == ThreadState::waiting && standing.ranks == ranks && standing.call == call) return;
+  if (standing.state == ThreadState::waiting && standing.ranks == ranks && standing.call == call)
+    return;
   standing = {ThreadState::waiting, false, 0, std::move(ranks), std::move(call)};
   ++events_;
 }
 
-void RankClosure::running(ThreadId thread) {
-  events_ += threads_.erase(thread);
-}
+void RankClosure::running(ThreadId thread) { events_ += threads_.erase(thread); }
 
 void RankClosure::gone(ThreadId thread) {
   Standing& standing = threads_[thread];
@@ -140,14 +137,13 @@ void RankClosure::gone(ThreadId thread) {
   ++events_;
 }
 
-std::vector<Count> RankClosure::take_raises() {
-  return std::exchange(raises_, {});
-}
+std::vector<Count> RankClosure::take_raises() { return std::exchange(raises_, {}); }
 
 ThreadView RankClosure::view_of(const Observed& thread) const {
   auto found = threads_.find(thread.thread);
   if (found == threads_.end()) {
-    return {thread.inside_uid ? ThreadState::inside : ThreadState::running, thread.inside_uid, {}, {}};
+    return {
+        thread.inside_uid ? ThreadState::inside : ThreadState::running, thread.inside_uid, {}, {}};
   }
   const Standing& standing = found->second;
   if (standing.granted) return {ThreadState::inside, standing.uid, {}, {}};

@@ -18,8 +18,10 @@ void merge_counts(std::vector<Count>& to, const std::vector<Count>& from) {
   for (std::size_t i = 0; i < to.size(); ++i) place[to[i].uid] = i;
   for (const Count& count : from) {
     auto found = place.find(count.uid);
-    if (found == place.end()) to.push_back(count);
-    else to[found->second].begun = std::max(to[found->second].begun, count.begun);
+    if (found == place.end())
+      to.push_back(count);
+    else
+      to[found->second].begun = std::max(to[found->second].begun, count.begun);
   }
 }
 
@@ -45,7 +47,8 @@ void merge(FinalizeReached&, FinalizeReached&) {}
 }  // namespace
 
 bool Relay::complete(const Merge& merge) const {
-  return std::includes(merge.from.begin(), merge.from.end(), contributors_.begin(), contributors_.end());
+  return std::includes(merge.from.begin(), merge.from.end(), contributors_.begin(),
+                       contributors_.end());
 }
 
 void Relay::join(int from, const Key& key, Up message, std::vector<Up>& out) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Merges what the children of one node of the tree and its own rank send up.  Pure; used by node.h at every rank.
+// Merges what the children of one node of the tree and its own rank send up.  Pure; used by node.h
+// at every rank.
 //
-// Raise, Failed and Lost are passed on as they come; Report, Reply, PhaseDone and FinalizeReached when everybody below
-// has sent one.  Passing a Raise on at once keeps the order: whatever a Reply takes account of went up before it.
+// Raise, Failed and Lost are passed on as they come; Report, Reply, PhaseDone and FinalizeReached
+// when everybody below has sent one.  Passing a Raise on at once keeps the order: whatever a Reply
+// takes account of went up before it.
 #pragma once
 
 #include <cstdint>

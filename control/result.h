@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A value or what went wrong, in words for the user.  Ordinary code only (control/, cli/): the text is on the heap.
-// The lowest function says what was done to what and why it failed; callers add where with during().
+// A value or what went wrong, in words for the user.  Ordinary code only (control/, cli/): the text
+// is on the heap. The lowest function says what was done to what and why it failed; callers add
+// where with during().
 #pragma once
 
 #include <string>

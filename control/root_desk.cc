@@ -31,7 +31,8 @@ void RootDesk::close() {
   for (auto& [id, connection] : std::exchange(clients_, {})) connection->close();
 }
 
-void RootDesk::describe(const std::string& mpi, const std::string& mpi_version, const std::string& front_end) {
+void RootDesk::describe(const std::string& mpi, const std::string& mpi_version,
+                        const std::string& front_end) {
   setup_.manifest.mpi = mpi;
   setup_.manifest.mpi_version = mpi_version;
   setup_.manifest.front_end = front_end;
@@ -43,8 +44,10 @@ void RootDesk::client(Connection::Pointer connection) {
   connection->start(
       [this, id](std::span<const std::byte> bytes) {
         Result<Command> command = decode<Command>(bytes);
-        if (command.ok()) root_.command(id, command.value());
-        else tell(id, Answer{false, 0, "this mana and the job's are of different builds"});
+        if (command.ok())
+          root_.command(id, command.value());
+        else
+          tell(id, Answer{false, 0, "this mana and the job's are of different builds"});
       },
       [this, id](const std::string&) {
         clients_.erase(id);
@@ -63,10 +66,12 @@ void RootDesk::when_told(std::function<void()> then) {
   for (auto& [id, connection] : clients_) connection->when_sent([all] {});
 }
 
-Result<OpenGeneration> RootDesk::open_generation() { return control::open_generation(setup_.directory); }
+Result<OpenGeneration> RootDesk::open_generation() {
+  return control::open_generation(setup_.directory);
+}
 
-Outcome RootDesk::commit(const OpenGeneration& generation, const std::vector<ImageNote>& images, const Costs& costs,
-                         uint32_t keep) {
+Outcome RootDesk::commit(const OpenGeneration& generation, const std::vector<ImageNote>& images,
+                         const Costs& costs, uint32_t keep) {
   Manifest manifest = setup_.manifest;
   manifest.job = setup_.file.job;
   manifest.mana_version = MANA_VERSION;

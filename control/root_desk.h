@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the root does besides sending messages: talks to commands, makes and commits generations, keeps the job's file,
-// writes the status.  The RootPort of a real job.
+// What the root does besides sending messages: talks to commands, makes and commits generations,
+// keeps the job's file, writes the status.  The RootPort of a real job.
 #pragma once
 
 #include <cstdint>
@@ -25,24 +25,27 @@ class DeskWires {
 };
 
 struct DeskSetup {
-  std::string directory;    // checkpoint directory, absolute
+  std::string directory;  // checkpoint directory, absolute
   uint32_t keep = 2;
   JobFile file;
-  Manifest manifest;        // what is the same for every generation of this run
+  Manifest manifest;  // what is the same for every generation of this run
 };
 
 class RootDesk : public RootPort {
  public:
-  RootDesk(DeskWires& wires, DeskSetup setup, JobRoot::Settings settings, std::function<void(const std::string&)> warn);
+  RootDesk(DeskWires& wires, DeskSetup setup, JobRoot::Settings settings,
+           std::function<void(const std::string&)> warn);
   JobRoot& root() { return root_; }
 
   // The directory is usable and the job's file is written; or why not.
   Outcome open();
-  void close();                                  // the job ends
-  void client(Connection::Pointer connection);   // a command has connected
-  void when_told(std::function<void()> then);    // once all clients have been sent what they were told
+  void close();                                 // the job ends
+  void client(Connection::Pointer connection);  // a command has connected
+  void when_told(
+      std::function<void()> then);  // once all clients have been sent what they were told
   // MPI is there now: what was started as a job of one rank without MPI.
-  void describe(const std::string& mpi, const std::string& mpi_version, const std::string& front_end);
+  void describe(const std::string& mpi, const std::string& mpi_version,
+                const std::string& front_end);
 
  private:
   double now() override;
@@ -50,8 +53,8 @@ class RootDesk : public RootPort {
   void wake_after(double seconds) override { wires_.wake_after(seconds); }
   void tell(uint64_t client, const ToCommand& message) override;
   Result<OpenGeneration> open_generation() override;
-  Outcome commit(const OpenGeneration& generation, const std::vector<ImageNote>& images, const Costs& costs,
-                 uint32_t keep) override;
+  Outcome commit(const OpenGeneration& generation, const std::vector<ImageNote>& images,
+                 const Costs& costs, uint32_t keep) override;
   void drop(const OpenGeneration& generation) override;
   std::string status_text(const JobStatus& status) override;
   void warn(const std::string& line) override { warn_(line); }

@@ -9,7 +9,8 @@ namespace mana::control {
 
 using json = nlohmann::ordered_json;
 
-std::string status_json(const JobStatus& status, const JobFile& job, const Manifest& about, const std::string& directory) {
+std::string status_json(const JobStatus& status, const JobFile& job, const Manifest& about,
+                        const std::string& directory) {
   json value = {{"state", status.state},
                 {"directory", directory},
                 {"job", job.job},
@@ -30,7 +31,8 @@ std::string status_json(const JobStatus& status, const JobFile& job, const Manif
   if (!status.last_failure.empty()) value["last_failure"] = status.last_failure;
   if (status.committed >= 0) {
     json phases = json::object();
-    for (const PhaseTime& time : status.committed_costs.phases) phases[name_of(time.phase)] = time.seconds;
+    for (const PhaseTime& time : status.committed_costs.phases)
+      phases[name_of(time.phase)] = time.seconds;
     value["last_generation"] = {{"generation", status.committed},
                                 {"bytes", status.committed_costs.bytes},
                                 {"stood_still", status.committed_costs.stood_still},

@@ -10,6 +10,7 @@
 
 namespace mana::control {
 
-std::string status_json(const JobStatus& status, const JobFile& job, const Manifest& about, const std::string& directory);
+std::string status_json(const JobStatus& status, const JobFile& job, const Manifest& about,
+                        const std::string& directory);
 
 }  // namespace mana::control

@@ -7,62 +7,142 @@
 
 namespace mana::control {
 
-static_assert(std::endian::native == std::endian::little, "numbers are copied as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "numbers are copied as they lie in memory");
 
 namespace {
 
 // The fields of each message, once, for both directions.
-template <class A> void fields(A& a, RankRange& m) { a(m.first, m.last); }
-template <class A> void fields(A& a, Count& m) { a(m.uid, m.begun, m.members); }
-template <class A> void fields(A& a, RefusalNote& m) { a(m.rank, m.alive, m.function, m.reason); }
-template <class A> void fields(A& a, ThreadView& m) { a(m.state, m.uid, m.ranks, m.call); }
-template <class A> void fields(A& a, RankView& m) {
+template <class A>
+void fields(A& a, RankRange& m) {
+  a(m.first, m.last);
+}
+template <class A>
+void fields(A& a, Count& m) {
+  a(m.uid, m.begun, m.members);
+}
+template <class A>
+void fields(A& a, RefusalNote& m) {
+  a(m.rank, m.alive, m.function, m.reason);
+}
+template <class A>
+void fields(A& a, ThreadView& m) {
+  a(m.state, m.uid, m.ranks, m.call);
+}
+template <class A>
+void fields(A& a, RankView& m) {
   a(m.rank, m.phase, m.lagging, m.done, m.behind, m.threads, m.quiet_seconds, m.pending);
 }
-template <class A> void fields(A& a, ImageNote& m) {
+template <class A>
+void fields(A& a, ImageNote& m) {
   a(m.rank, m.bytes, m.file, m.checksum, m.host, m.fork_seconds, m.write_seconds);
 }
-template <class A> void fields(A& a, Intent& m) { a(m.attempt); }
-template <class A> void fields(A& a, Targets& m) { a(m.attempt, m.counts); }
-template <class A> void fields(A& a, Permits& m) { a(m.attempt, m.ranks); }
-template <class A> void fields(A& a, Query& m) { a(m.attempt, m.round, m.detail); }
-template <class A> void fields(A& a, Advance& m) { a(m.attempt, m.phase, m.generation, m.directory, m.hold); }
-template <class A> void fields(A& a, Resume& m) { a(m.attempt); }
-template <class A> void fields(A& a, Abandon& m) { a(m.attempt, m.reason); }
-template <class A> void fields(A& a, Settle& m) { a(m.attempt); }
-template <class A> void fields(A& a, Leave& m) { a(m.attempt, m.exit_code); }
-template <class A> void fields(A&, FinalizeGrant&) {}
-template <class A> void fields(A& a, Report& m) { a(m.attempt, m.counts, m.refusals); }
-template <class A> void fields(A& a, Raise& m) { a(m.attempt, m.counts); }
-template <class A> void fields(A& a, Reply& m) {
+template <class A>
+void fields(A& a, Intent& m) {
+  a(m.attempt);
+}
+template <class A>
+void fields(A& a, Targets& m) {
+  a(m.attempt, m.counts);
+}
+template <class A>
+void fields(A& a, Permits& m) {
+  a(m.attempt, m.ranks);
+}
+template <class A>
+void fields(A& a, Query& m) {
+  a(m.attempt, m.round, m.detail);
+}
+template <class A>
+void fields(A& a, Advance& m) {
+  a(m.attempt, m.phase, m.generation, m.directory, m.hold);
+}
+template <class A>
+void fields(A& a, Resume& m) {
+  a(m.attempt);
+}
+template <class A>
+void fields(A& a, Abandon& m) {
+  a(m.attempt, m.reason);
+}
+template <class A>
+void fields(A& a, Settle& m) {
+  a(m.attempt);
+}
+template <class A>
+void fields(A& a, Leave& m) {
+  a(m.attempt, m.exit_code);
+}
+template <class A>
+void fields(A&, FinalizeGrant&) {}
+template <class A>
+void fields(A& a, Report& m) {
+  a(m.attempt, m.counts, m.refusals);
+}
+template <class A>
+void fields(A& a, Raise& m) {
+  a(m.attempt, m.counts);
+}
+template <class A>
+void fields(A& a, Reply& m) {
   a(m.attempt, m.round, m.lagging, m.inside, m.fingerprint, m.views);
 }
-template <class A> void fields(A& a, PhaseDone& m) { a(m.attempt, m.phase, m.refusals, m.images); }
-template <class A> void fields(A& a, Failed& m) { a(m.attempt, m.rank, m.what); }
-template <class A> void fields(A& a, Lost& m) { a(m.ranks, m.why); }
-template <class A> void fields(A&, FinalizeReached&) {}
-template <class A> void fields(A& a, Command& m) { a(m.what, m.stop, m.keep); }
-template <class A> void fields(A& a, Story& m) { a(m.line); }
-template <class A> void fields(A& a, Answer& m) { a(m.ok, m.generation, m.text); }
+template <class A>
+void fields(A& a, PhaseDone& m) {
+  a(m.attempt, m.phase, m.refusals, m.images);
+}
+template <class A>
+void fields(A& a, Failed& m) {
+  a(m.attempt, m.rank, m.what);
+}
+template <class A>
+void fields(A& a, Lost& m) {
+  a(m.ranks, m.why);
+}
+template <class A>
+void fields(A&, FinalizeReached&) {}
+template <class A>
+void fields(A& a, Command& m) {
+  a(m.what, m.stop, m.keep);
+}
+template <class A>
+void fields(A& a, Story& m) {
+  a(m.line);
+}
+template <class A>
+void fields(A& a, Answer& m) {
+  a(m.ok, m.generation, m.text);
+}
 
-template <class T> concept Number = std::is_arithmetic_v<T> || std::is_enum_v<T>;
+template <class T>
+concept Number = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 
 class Writer {
  public:
-  template <class... T> void operator()(T&... values) { (put(values), ...); }
+  template <class... T>
+  void operator()(T&... values) {
+    (put(values), ...);
+  }
   std::string bytes;
 
  private:
-  template <Number T> void put(T& value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof value); }
+  template <Number T>
+  void put(T& value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
   void put(std::string& text) {
     length(text.size());
     bytes += text;
   }
-  template <class T> void put(std::vector<T>& list) {
+  template <class T>
+  void put(std::vector<T>& list) {
     length(list.size());
     for (T& item : list) put(item);
   }
-  template <class T> void put(T& message) { fields(*this, message); }
+  template <class T>
+  void put(T& message) {
+    fields(*this, message);
+  }
   void length(std::size_t size) {
     auto narrow = static_cast<uint32_t>(size);
     put(narrow);
@@ -72,7 +152,10 @@ class Writer {
 class Reader {
  public:
   explicit Reader(std::span<const std::byte> bytes) : rest_(bytes) {}
-  template <class... T> void operator()(T&... values) { (get(values), ...); }
+  template <class... T>
+  void operator()(T&... values) {
+    (get(values), ...);
+  }
   bool complete() const { return !broken_ && rest_.empty(); }
 
  private:
@@ -85,7 +168,8 @@ class Reader {
     rest_ = rest_.subspan(size);
     return true;
   }
-  template <Number T> void get(T& value) {
+  template <Number T>
+  void get(T& value) {
     if constexpr (std::is_same_v<T, bool>) {
       uint8_t byte = 0;
       take(&byte, 1);
@@ -104,11 +188,15 @@ class Reader {
     text.resize(length());
     take(text.data(), text.size());
   }
-  template <class T> void get(std::vector<T>& list) {
+  template <class T>
+  void get(std::vector<T>& list) {
     uint32_t size = length();
     for (uint32_t i = 0; i < size && !broken_; ++i) get(list.emplace_back());
   }
-  template <class T> void get(T& message) { fields(*this, message); }
+  template <class T>
+  void get(T& message) {
+    fields(*this, message);
+  }
 
   std::span<const std::byte> rest_;
   bool broken_ = false;
@@ -141,7 +229,9 @@ Result<Variant> decode_kind(std::size_t kind, std::span<const std::byte> bytes) 
 
 std::string encode(const Up& message) { return encode_variant(message); }
 std::string encode(const Down& message) { return encode_variant(message); }
-std::string encode(const Command& message) { return encode_variant(std::variant<Command>(message)); }
+std::string encode(const Command& message) {
+  return encode_variant(std::variant<Command>(message));
+}
 std::string encode(const ToCommand& message) { return encode_variant(message); }
 
 template <class Message>

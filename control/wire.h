@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Messages as bytes: little-endian fixed-width numbers, strings and lists with a 32-bit length, one leading byte for the
-// kind.  Decoding never trusts a length; what does not fit is an Error.  Both ends are of one build, so there is no version.
+// Messages as bytes: little-endian fixed-width numbers, strings and lists with a 32-bit length, one
+// leading byte for the kind.  Decoding never trusts a length; what does not fit is an Error.  Both
+// ends are of one build, so there is no version.
 #pragma once
 
 #include <cstddef>

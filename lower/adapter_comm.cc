@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Communicators.  The upper half knows one by the world ranks of its members, in order; here it is made from them.
+// Communicators.  The upper half knows one by the world ranks of its members, in order; here it is
+// made from them.
 #include <mpi.h>
 
 #include <vector>
@@ -16,7 +17,8 @@ namespace {
 int translate_to_world(MPI_Group group, int size, int32_t* world_ranks) {
   std::vector<int> ranks(static_cast<std::size_t>(size));
   for (int i = 0; i < size; ++i) ranks[i] = i;
-  const int code = MPI_Group_translate_ranks(group, size, ranks.data(), adapter_state.world_group, world_ranks);
+  const int code =
+      MPI_Group_translate_ranks(group, size, ranks.data(), adapter_state.world_group, world_ranks);
   for (int i = 0; i < size && code == MPI_SUCCESS; ++i) {
     if (world_ranks[i] == MPI_UNDEFINED) world_ranks[i] = -1;
   }
@@ -94,10 +96,12 @@ int private_comm(void* arguments) {
 
 // Asking for a message that nobody sends moves all messages of the process, in either library.
 int progress(void*) {
-  constexpr int kTagOfNoMessage = 32767;  // the highest that every library has; the upper half counts from 0
+  constexpr int kTagOfNoMessage =
+      32767;  // the highest that every library has; the upper half counts from 0
   int flag;
   MPI_Status status;
-  const int code = MPI_Iprobe(MPI_ANY_SOURCE, kTagOfNoMessage, adapter_state.private_comm, &flag, &status);
+  const int code =
+      MPI_Iprobe(MPI_ANY_SOURCE, kTagOfNoMessage, adapter_state.private_comm, &flag, &status);
   if (waiting.turns_before_yield != INT_MAX) sched_yield();
   return neutral_error(code);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Integer constants whose values differ between the neutral ABI and the MPI library, by kind of parameter.
-// A value that the table does not have is passed on as it is, for the library to complain about.
+// Integer constants whose values differ between the neutral ABI and the MPI library, by kind of
+// parameter. A value that the table does not have is passed on as it is, for the library to
+// complain about.
 #pragma once
 
 #include <mpi.h>
@@ -90,19 +91,22 @@ inline constexpr ConstantPair kTopologies[] = {{abi::CART, MPI_CART},
                                                {abi::UNDEFINED, MPI_UNDEFINED}};
 
 // SPLIT_TYPE
-inline constexpr ConstantPair kSplitTypes[] = {{abi::COMM_TYPE_SHARED, MPI_COMM_TYPE_SHARED},
+inline constexpr ConstantPair kSplitTypes[] = {
+    {abi::COMM_TYPE_SHARED, MPI_COMM_TYPE_SHARED},
 #if MPI_VERSION >= 4
-                                               {abi::COMM_TYPE_HW_GUIDED, MPI_COMM_TYPE_HW_GUIDED},
-                                               {abi::COMM_TYPE_HW_UNGUIDED, MPI_COMM_TYPE_HW_UNGUIDED},
+    {abi::COMM_TYPE_HW_GUIDED, MPI_COMM_TYPE_HW_GUIDED},
+    {abi::COMM_TYPE_HW_UNGUIDED, MPI_COMM_TYPE_HW_UNGUIDED},
 #endif
-                                               {abi::UNDEFINED, MPI_UNDEFINED}};
+    {abi::UNDEFINED, MPI_UNDEFINED}};
 
 // ORDER, DISTRIB_ENUM
-inline constexpr ConstantPair kOrders[] = {{abi::ORDER_C, MPI_ORDER_C}, {abi::ORDER_FORTRAN, MPI_ORDER_FORTRAN}};
+inline constexpr ConstantPair kOrders[] = {{abi::ORDER_C, MPI_ORDER_C},
+                                           {abi::ORDER_FORTRAN, MPI_ORDER_FORTRAN}};
 inline constexpr ConstantPair kDistributions[] = {{abi::DISTRIBUTE_BLOCK, MPI_DISTRIBUTE_BLOCK},
                                                   {abi::DISTRIBUTE_CYCLIC, MPI_DISTRIBUTE_CYCLIC},
                                                   {abi::DISTRIBUTE_NONE, MPI_DISTRIBUTE_NONE}};
-inline constexpr ConstantPair kDistributionArguments[] = {{abi::DISTRIBUTE_DFLT_DARG, MPI_DISTRIBUTE_DFLT_DARG}};
+inline constexpr ConstantPair kDistributionArguments[] = {
+    {abi::DISTRIBUTE_DFLT_DARG, MPI_DISTRIBUTE_DFLT_DARG}};
 
 // LOCK_TYPE; ASSERT (flags); flavours and models of windows (attribute values)
 inline constexpr ConstantPair kLockTypes[] = {{abi::LOCK_EXCLUSIVE, MPI_LOCK_EXCLUSIVE},
@@ -112,10 +116,11 @@ inline constexpr ConstantPair kWindowAsserts[] = {{abi::MODE_NOCHECK, MPI_MODE_N
                                                   {abi::MODE_NOPUT, MPI_MODE_NOPUT},
                                                   {abi::MODE_NOSTORE, MPI_MODE_NOSTORE},
                                                   {abi::MODE_NOSUCCEED, MPI_MODE_NOSUCCEED}};
-inline constexpr ConstantPair kWindowFlavors[] = {{abi::WIN_FLAVOR_CREATE, MPI_WIN_FLAVOR_CREATE},
-                                                  {abi::WIN_FLAVOR_ALLOCATE, MPI_WIN_FLAVOR_ALLOCATE},
-                                                  {abi::WIN_FLAVOR_DYNAMIC, MPI_WIN_FLAVOR_DYNAMIC},
-                                                  {abi::WIN_FLAVOR_SHARED, MPI_WIN_FLAVOR_SHARED}};
+inline constexpr ConstantPair kWindowFlavors[] = {
+    {abi::WIN_FLAVOR_CREATE, MPI_WIN_FLAVOR_CREATE},
+    {abi::WIN_FLAVOR_ALLOCATE, MPI_WIN_FLAVOR_ALLOCATE},
+    {abi::WIN_FLAVOR_DYNAMIC, MPI_WIN_FLAVOR_DYNAMIC},
+    {abi::WIN_FLAVOR_SHARED, MPI_WIN_FLAVOR_SHARED}};
 inline constexpr ConstantPair kWindowModels[] = {{abi::WIN_UNIFIED, MPI_WIN_UNIFIED},
                                                  {abi::WIN_SEPARATE, MPI_WIN_SEPARATE}};
 

@@ -95,7 +95,8 @@ int class_of_failure(int native_code) {
   for (const ConstantPair& pair : kErrorClasses) {
     if (pair.native == native_class) return pair.neutral;
   }
-  return abi::ERR_OTHER;  // a class of this library only, such as those of its fault-tolerance extensions
+  return abi::ERR_OTHER;  // a class of this library only, such as those of its fault-tolerance
+                          // extensions
 }
 
 int native_error(int neutral_class) {
@@ -105,8 +106,8 @@ int native_error(int neutral_class) {
   return MPI_ERR_OTHER;
 }
 
-// Blocks of 1 GiB elements and a rest, as one struct type.  A failure leaves MPI_DATATYPE_NULL, which the operation
-// then reports.
+// Blocks of 1 GiB elements and a rest, as one struct type.  A failure leaves MPI_DATATYPE_NULL,
+// which the operation then reports.
 void Transfer::make_large(int64_t count) {
   constexpr int64_t kBlock = int64_t{1} << 30;
   const MPI_Datatype element = datatype_;

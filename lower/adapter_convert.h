@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Conversions between the neutral ABI (upper/abi.h) and the MPI library that this lower program is compiled against.
-// Used by the adapter and by the generated functions; compiled once per MPI.  Handles travel as the library's own bits,
-// 0 standing for every null handle.  Everything here is stateless and safe in any thread.
+// Conversions between the neutral ABI (upper/abi.h) and the MPI library that this lower program is
+// compiled against. Used by the adapter and by the generated functions; compiled once per MPI.
+// Handles travel as the library's own bits, 0 standing for every null handle.  Everything here is
+// stateless and safe in any thread.
 #pragma once
 
 #include <mpi.h>
@@ -15,7 +16,7 @@
 
 namespace mana::lower {
 
-// --- handles ------------------------------------------------------------------------------------------------------
+// --- handles
 
 template <class Handle>
 inline Handle handle_of(uint64_t bits) {
@@ -35,8 +36,8 @@ inline uint64_t bits_of(Handle handle) {
 }
 
 // native_KIND(bits) and KIND_bits(handle), e.g. native_comm(), comm_bits().
-#define MANA_HANDLE(kind, Type, null)                                                              \
-  inline Type native_##kind(uint64_t bits) { return bits ? handle_of<Type>(bits) : Type(null); }   \
+#define MANA_HANDLE(kind, Type, null)                                                            \
+  inline Type native_##kind(uint64_t bits) { return bits ? handle_of<Type>(bits) : Type(null); } \
   inline uint64_t kind##_bits(Type handle) { return handle == Type(null) ? 0 : bits_of(handle); }
 MANA_HANDLE(comm, MPI_Comm, MPI_COMM_NULL)
 MANA_HANDLE(datatype, MPI_Datatype, MPI_DATATYPE_NULL)
@@ -53,7 +54,7 @@ MANA_HANDLE(session, MPI_Session, MPI_SESSION_NULL)
 #endif
 #undef MANA_HANDLE
 
-// --- errors -------------------------------------------------------------------------------------------------------
+// --- errors
 
 // Neutral error class of a code that an MPI function returned.
 int class_of_failure(int native_code);
@@ -63,32 +64,46 @@ inline int neutral_error(int native_code) {
 // Inverse for classes that the library knows; MPI_ERR_OTHER for the rest.
 int native_error(int neutral_class);
 
-// --- ranks, tags, buffers -----------------------------------------------------------------------------------------
+// --- ranks, tags, buffers
 
-inline constexpr int kInvalid = -0x40000000;  // negative and a constant of no MPI: the library reports it as bad
+inline constexpr int kInvalid =
+    -0x40000000;  // negative and a constant of no MPI: the library reports it as bad
 
 inline int native_rank(int rank) {
-  if (rank >= 0) [[likely]] return rank;
+  if (rank >= 0) [[likely]]
+    return rank;
   switch (rank) {
-    case abi::ANY_SOURCE: return MPI_ANY_SOURCE;
-    case abi::PROC_NULL: return MPI_PROC_NULL;
-    case abi::ROOT: return MPI_ROOT;
-    case abi::UNDEFINED: return MPI_UNDEFINED;
-    default: return kInvalid;
+    case abi::ANY_SOURCE:
+      return MPI_ANY_SOURCE;
+    case abi::PROC_NULL:
+      return MPI_PROC_NULL;
+    case abi::ROOT:
+      return MPI_ROOT;
+    case abi::UNDEFINED:
+      return MPI_UNDEFINED;
+    default:
+      return kInvalid;
   }
 }
 inline int neutral_rank(int rank) {
-  if (rank >= 0) [[likely]] return rank;
+  if (rank >= 0) [[likely]]
+    return rank;
   switch (rank) {
-    case MPI_ANY_SOURCE: return abi::ANY_SOURCE;
-    case MPI_PROC_NULL: return abi::PROC_NULL;
-    case MPI_ROOT: return abi::ROOT;
-    case MPI_UNDEFINED: return abi::UNDEFINED;
-    default: return rank;
+    case MPI_ANY_SOURCE:
+      return abi::ANY_SOURCE;
+    case MPI_PROC_NULL:
+      return abi::PROC_NULL;
+    case MPI_ROOT:
+      return abi::ROOT;
+    case MPI_UNDEFINED:
+      return abi::UNDEFINED;
+    default:
+      return rank;
   }
 }
 inline int native_tag(int tag) {
-  if (tag >= 0) [[likely]] return tag;
+  if (tag >= 0) [[likely]]
+    return tag;
   return tag == abi::ANY_TAG ? MPI_ANY_TAG : kInvalid;
 }
 inline int neutral_tag(int tag) { return tag == MPI_ANY_TAG ? abi::ANY_TAG : tag; }
@@ -105,9 +120,9 @@ inline int* native_weights(const void* weights) {
   return static_cast<int*>(const_cast<void*>(weights));
 }
 
-// --- statuses -----------------------------------------------------------------------------------------------------
-// The private fields are read directly: their place is part of each library's ABI, and MPI_Get_elements would have to
-// know the datatype.
+// --- statuses
+// The private fields are read directly: their place is part of each library's ABI, and
+// MPI_Get_elements would have to know the datatype.
 
 #if defined(MPICH_VERSION)
 inline uint64_t status_bytes(const MPI_Status& status) {
@@ -144,11 +159,12 @@ inline void native_status(const abi::Status& status, MPI_Status* out) {
   set_status_bytes(out, status.bytes(), status.cancelled);
 }
 
-// --- counts -------------------------------------------------------------------------------------------------------
+// --- counts
 
-// A (count, datatype) pair for functions that take an int: a count beyond INT_MAX becomes one element of a derived
-// type, freed at the end of the scope (an operation that is still pending keeps it alive inside the library).
-// Not for reductions: a predefined operator does not take derived types.
+// A (count, datatype) pair for functions that take an int: a count beyond INT_MAX becomes one
+// element of a derived type, freed at the end of the scope (an operation that is still pending
+// keeps it alive inside the library). Not for reductions: a predefined operator does not take
+// derived types.
 class Transfer {
  public:
   Transfer(int64_t count, uint64_t datatype) : datatype_(native_datatype(datatype)) {
@@ -159,7 +175,8 @@ class Transfer {
     }
   }
   ~Transfer() {
-    if (owned_) [[unlikely]] MPI_Type_free(&datatype_);
+    if (owned_) [[unlikely]]
+      MPI_Type_free(&datatype_);
   }
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // MPI_Init, what the adapter sets up behind it, and the end.
-#include "lower/adapter.h"
-
 #include <mpi.h>
 #include <sched.h>
 
 #include <cstdint>
 #include <cstdlib>
 
+#include "lower/adapter.h"
 #include "lower/adapter_convert.h"
 #include "lower/adapter_state.h"
 #include "lower/adapter_wait.h"
@@ -17,8 +16,8 @@ namespace mana::lower {
 namespace {
 
 constexpr std::atomic<uint32_t> kNoIntent{0};
-// Turns of a wait that go without giving the core away although ranks share it: some ten microseconds, about what a message
-// takes that another core is sending.
+// Turns of a wait that go without giving the core away although ranks share it: some ten
+// microseconds, about what a message takes that another core is sending.
 constexpr int kTurnsWhenShared = 100;
 
 void (*joined_hook)(const core::Init& facts);
@@ -42,11 +41,13 @@ void on_init(void (*joined)(const core::Init& facts)) { joined_hook = joined; }
 
 namespace {
 
-// Whether the ranks of this host are more than the cores that they, together, may use.  Asked of all of them, because
-// a launcher that binds gives each rank a set of its own.
+// Whether the ranks of this host are more than the cores that they, together, may use.  Asked of
+// all of them, because a launcher that binds gives each rank a set of its own.
 bool cores_are_shared() {
   MPI_Comm host;
-  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) != MPI_SUCCESS) return false;
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host) !=
+      MPI_SUCCESS)
+    return false;
   int ranks = 1;
   MPI_Comm_size(host, &ranks);
   cpu_set_t mine, all;
@@ -57,15 +58,17 @@ bool cores_are_shared() {
   return known && code == MPI_SUCCESS && ranks > CPU_COUNT(&all);
 }
 
-// Two sends that are pending at the same time and have the same request share a constant one (Open MPI's
-// ompi_request_empty, MPICH's builtin request of a send).
+// Two sends that are pending at the same time and have the same request share a constant one (Open
+// MPI's ompi_request_empty, MPICH's builtin request of a send).
 MPI_Request find_complete_send() {
   MPI_Request first, second;
-  if (MPI_Isend(nullptr, 0, MPI_BYTE, MPI_PROC_NULL, 0, adapter_state.private_comm, &first) != MPI_SUCCESS) {
+  if (MPI_Isend(nullptr, 0, MPI_BYTE, MPI_PROC_NULL, 0, adapter_state.private_comm, &first) !=
+      MPI_SUCCESS) {
     return MPI_REQUEST_NULL;
   }
   MPI_Request found = MPI_REQUEST_NULL;
-  if (MPI_Isend(nullptr, 0, MPI_BYTE, MPI_PROC_NULL, 0, adapter_state.private_comm, &second) == MPI_SUCCESS) {
+  if (MPI_Isend(nullptr, 0, MPI_BYTE, MPI_PROC_NULL, 0, adapter_state.private_comm, &second) ==
+      MPI_SUCCESS) {
     if (first == second) found = first;
     MPI_Wait(&second, MPI_STATUS_IGNORE);
   }
@@ -76,13 +79,15 @@ MPI_Request find_complete_send() {
 int32_t world_attribute(int keyval, int32_t otherwise) {
   void* value = nullptr;
   int flag = 0;
-  if (MPI_Comm_get_attr(MPI_COMM_WORLD, keyval, &value, &flag) != MPI_SUCCESS || !flag) return otherwise;
+  if (MPI_Comm_get_attr(MPI_COMM_WORLD, keyval, &value, &flag) != MPI_SUCCESS || !flag)
+    return otherwise;
   return *static_cast<int*>(value);
 }
 
 bool started_by_launcher() {
 #if defined(MPICH_VERSION)
-  return std::getenv("PMI_FD") != nullptr || std::getenv("PMI_PORT") != nullptr || std::getenv("PMIX_RANK") != nullptr;
+  return std::getenv("PMI_FD") != nullptr || std::getenv("PMI_PORT") != nullptr ||
+         std::getenv("PMIX_RANK") != nullptr;
 #else
   return true;
 #endif
@@ -124,7 +129,8 @@ int start_mpi(int thread_level, core::Init* facts) {
   facts->provided = to_neutral(kThreadLevels, provided);
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);
-  MPI_File_set_errhandler(MPI_FILE_NULL, MPI_ERRORS_RETURN);  // the default of files yet to be opened
+  MPI_File_set_errhandler(MPI_FILE_NULL,
+                          MPI_ERRORS_RETURN);  // the default of files yet to be opened
   code = MPI_Comm_dup(MPI_COMM_WORLD, &adapter_state.private_comm);
   if (code == MPI_SUCCESS) code = MPI_Comm_group(MPI_COMM_WORLD, &adapter_state.world_group);
   if (code != MPI_SUCCESS) return class_of_failure(code);
@@ -150,8 +156,8 @@ void finish_mpi() {
   MPI_Finalize();
 }
 
-// At a restart MPI has been initialised before there was an upper half to ask for it: the upper half, which asks again for
-// the facts of this lower half, gets them.
+// At a restart MPI has been initialised before there was an upper half to ask for it: the upper
+// half, which asks again for the facts of this lower half, gets them.
 int init(void* arguments) {
   auto* a = static_cast<core::Init*>(arguments);
   if (facts_of_start.size != 0) {

@@ -11,10 +11,12 @@ namespace {
 struct Predefined {
   int32_t constant;
   uint64_t bits;
-  bool is_null;  // a null handle, which travels as 0; anything else with 0 is a type that this library does not have
+  bool is_null;  // a null handle, which travels as 0; anything else with 0 is a type that this
+                 // library does not have
 };
 
 const Predefined* find_predefined(int32_t constant) {
+  // clang-format off
   static const Predefined table[] = {
 #define MANA_TYPE(name) {abi::name, datatype_bits(MPI_##name), false}
 #define MANA_OPERATOR(name) {abi::name, op_bits(MPI_##name), false}
@@ -45,7 +47,8 @@ const Predefined* find_predefined(int32_t constant) {
       {abi::DATATYPE_NULL, 0, true},
       MANA_TYPE(AINT), MANA_TYPE(COUNT), MANA_TYPE(OFFSET), MANA_TYPE(PACKED),
       MANA_TYPE(SHORT), MANA_TYPE(INT), MANA_TYPE(LONG), MANA_TYPE(LONG_LONG),
-      MANA_TYPE(UNSIGNED_SHORT), MANA_TYPE(UNSIGNED), MANA_TYPE(UNSIGNED_LONG), MANA_TYPE(UNSIGNED_LONG_LONG),
+      MANA_TYPE(UNSIGNED_SHORT), MANA_TYPE(UNSIGNED), MANA_TYPE(UNSIGNED_LONG),
+      MANA_TYPE(UNSIGNED_LONG_LONG),
       MANA_TYPE(FLOAT), MANA_TYPE(C_FLOAT_COMPLEX), MANA_TYPE(CXX_FLOAT_COMPLEX), MANA_TYPE(DOUBLE),
       MANA_TYPE(C_DOUBLE_COMPLEX), MANA_TYPE(CXX_DOUBLE_COMPLEX), MANA_TYPE(LONG_DOUBLE),
       MANA_TYPE(C_LONG_DOUBLE_COMPLEX), MANA_TYPE(CXX_LONG_DOUBLE_COMPLEX),
@@ -83,6 +86,7 @@ const Predefined* find_predefined(int32_t constant) {
 #undef MANA_TYPE
 #undef MANA_OPERATOR
   };
+  // clang-format on
   for (const Predefined& entry : table) {
     if (entry.constant == constant) return &entry;
   }
@@ -103,7 +107,8 @@ int info_create(void* arguments) {
   MPI_Info info;
   int code = MPI_Info_create(&info);
   if (code != MPI_SUCCESS) return class_of_failure(code);
-  for (int i = 0; i < a->count && code == MPI_SUCCESS; ++i) code = MPI_Info_set(info, a->keys[i], a->values[i]);
+  for (int i = 0; i < a->count && code == MPI_SUCCESS; ++i)
+    code = MPI_Info_set(info, a->keys[i], a->values[i]);
   if (code != MPI_SUCCESS) {
     MPI_Info_free(&info);
     return class_of_failure(code);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// User-defined operators.  The library gets a function of its own for each (trampolines/callback.h), because an operator
-// is called without a word of who it is.
+// User-defined operators.  The library gets a function of its own for each
+// (trampolines/callback.h), because an operator is called without a word of who it is.
 #include <mpi.h>
 
 #include <mutex>
@@ -23,7 +23,8 @@ OperatorFunctions& operator_functions() {
   return all;
 }
 
-void call_operator(uint64_t op_object, void* in, void* inout, int* length, const void* native_datatype) {
+void call_operator(uint64_t op_object, void* in, void* inout, int* length,
+                   const void* native_datatype) {
   const MPI_Datatype datatype = *static_cast<const MPI_Datatype*>(native_datatype);
   trampolines::run_op(op_object, in, inout, length, datatype_bits(datatype));
 }
@@ -32,7 +33,8 @@ void call_operator(uint64_t op_object, void* in, void* inout, int* length, const
 
 int op_create(void* arguments) {
   auto* a = static_cast<core::OpCreate*>(arguments);
-  const trampolines::UserFunction function = trampolines::make_operator(a->op_object, &call_operator);
+  const trampolines::UserFunction function =
+      trampolines::make_operator(a->op_object, &call_operator);
   if (function == nullptr) return abi::ERR_NO_MEM;
   MPI_Op op = MPI_OP_NULL;
   const int code = MPI_Op_create(reinterpret_cast<MPI_User_function*>(function), a->commute, &op);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Datatypes, made again from what MPI_Type_get_contents would say of them.  Where the library has the large-count
-// constructors of MPI 4 they are used throughout; elsewhere a value beyond an int is MPI_ERR_COUNT.
+// Datatypes, made again from what MPI_Type_get_contents would say of them.  Where the library has
+// the large-count constructors of MPI 4 they are used throughout; elsewhere a value beyond an int
+// is MPI_ERR_COUNT.
 #include <mpi.h>
 
 #include <climits>
@@ -29,7 +30,8 @@ class Contents {
 
   // Every combiner has a fixed number of each, or one that its first integers give.
   bool has(int64_t integers, int64_t addresses, int64_t datatypes) const {
-    return from_.integer_count >= integers && from_.address_count >= addresses && from_.datatype_count >= datatypes;
+    return from_.integer_count >= integers && from_.address_count >= addresses &&
+           from_.datatype_count >= datatypes;
   }
   int64_t first() const { return from_.integer_count > 0 ? from_.integers[0] : -1; }
 
@@ -81,28 +83,32 @@ int make_indexed(int combiner, Contents& in, MPI_Datatype* out) {
       if (!in.has(2 * n + 1, 0, 1)) return MPI_ERR_ARG;
       const auto lengths = in.counts(n), displacements = in.counts(n);
       if (in.too_large()) return MPI_ERR_COUNT;
-      return MANA_COUNTED(MPI_Type_indexed)(count, lengths.data(), displacements.data(), in.datatype(), out);
+      return MANA_COUNTED(MPI_Type_indexed)(count, lengths.data(), displacements.data(),
+                                            in.datatype(), out);
     }
     case abi::COMBINER_HINDEXED: {
       if (!in.has(n + 1, n, 1)) return MPI_ERR_ARG;
       const auto lengths = in.counts(n);
       const auto displacements = in.addresses(n);
       if (in.too_large()) return MPI_ERR_COUNT;
-      return MANA_COUNTED(MPI_Type_create_hindexed)(count, lengths.data(), displacements.data(), in.datatype(), out);
+      return MANA_COUNTED(MPI_Type_create_hindexed)(count, lengths.data(), displacements.data(),
+                                                    in.datatype(), out);
     }
     case abi::COMBINER_INDEXED_BLOCK: {
       if (!in.has(n + 2, 0, 1)) return MPI_ERR_ARG;
       const Count length = in.count();
       const auto displacements = in.counts(n);
       if (in.too_large()) return MPI_ERR_COUNT;
-      return MANA_COUNTED(MPI_Type_create_indexed_block)(count, length, displacements.data(), in.datatype(), out);
+      return MANA_COUNTED(MPI_Type_create_indexed_block)(count, length, displacements.data(),
+                                                         in.datatype(), out);
     }
     case abi::COMBINER_HINDEXED_BLOCK: {
       if (!in.has(2, n, 1)) return MPI_ERR_ARG;
       const Count length = in.count();
       const auto displacements = in.addresses(n);
       if (in.too_large()) return MPI_ERR_COUNT;
-      return MANA_COUNTED(MPI_Type_create_hindexed_block)(count, length, displacements.data(), in.datatype(), out);
+      return MANA_COUNTED(MPI_Type_create_hindexed_block)(count, length, displacements.data(),
+                                                          in.datatype(), out);
     }
     default: {  // COMBINER_STRUCT
       if (!in.has(n + 1, n, n)) return MPI_ERR_ARG;
@@ -110,7 +116,8 @@ int make_indexed(int combiner, Contents& in, MPI_Datatype* out) {
       const auto displacements = in.addresses(n);
       const auto types = in.datatypes(n);
       if (in.too_large()) return MPI_ERR_COUNT;
-      return MANA_COUNTED(MPI_Type_create_struct)(count, lengths.data(), displacements.data(), types.data(), out);
+      return MANA_COUNTED(MPI_Type_create_struct)(count, lengths.data(), displacements.data(),
+                                                  types.data(), out);
     }
   }
 }
@@ -122,8 +129,8 @@ int make_subarray(Contents& in, MPI_Datatype* out) {
   const auto sizes = in.counts(n), subsizes = in.counts(n), starts = in.counts(n);
   const int order = to_native(kOrders, in.integer());
   if (in.too_large()) return MPI_ERR_COUNT;
-  return MANA_COUNTED(MPI_Type_create_subarray)(dimensions, sizes.data(), subsizes.data(), starts.data(), order,
-                                                in.datatype(), out);
+  return MANA_COUNTED(MPI_Type_create_subarray)(dimensions, sizes.data(), subsizes.data(),
+                                                starts.data(), order, in.datatype(), out);
 }
 
 int make_darray(Contents& in, MPI_Datatype* out) {
@@ -137,8 +144,9 @@ int make_darray(Contents& in, MPI_Datatype* out) {
   for (int& argument : arguments) argument = to_native(kDistributionArguments, argument);
   const int order = to_native(kOrders, in.integer());
   if (in.too_large()) return MPI_ERR_COUNT;
-  return MANA_COUNTED(MPI_Type_create_darray)(size, rank, n, sizes.data(), distributions.data(), arguments.data(),
-                                              processes.data(), order, in.datatype(), out);
+  return MANA_COUNTED(MPI_Type_create_darray)(size, rank, n, sizes.data(), distributions.data(),
+                                              arguments.data(), processes.data(), order,
+                                              in.datatype(), out);
 }
 
 int make_vector(int combiner, Contents& in, MPI_Datatype* out) {
@@ -168,38 +176,48 @@ int make_f90(int combiner, Contents& in, MPI_Datatype* out) {
 int make_type(const core::TypeCreate& what, MPI_Datatype* out) {
   Contents in(what);
   switch (what.combiner) {
-    case abi::COMBINER_DUP: return in.has(0, 0, 1) ? MPI_Type_dup(in.datatype(), out) : MPI_ERR_ARG;
+    case abi::COMBINER_DUP:
+      return in.has(0, 0, 1) ? MPI_Type_dup(in.datatype(), out) : MPI_ERR_ARG;
     case abi::COMBINER_CONTIGUOUS: {
       if (!in.has(1, 0, 1)) return MPI_ERR_ARG;
       const Count count = in.count();
-      return in.too_large() ? MPI_ERR_COUNT : MANA_COUNTED(MPI_Type_contiguous)(count, in.datatype(), out);
+      return in.too_large() ? MPI_ERR_COUNT
+                            : MANA_COUNTED(MPI_Type_contiguous)(count, in.datatype(), out);
     }
     case abi::COMBINER_VECTOR:
-    case abi::COMBINER_HVECTOR: return make_vector(what.combiner, in, out);
+    case abi::COMBINER_HVECTOR:
+      return make_vector(what.combiner, in, out);
     case abi::COMBINER_INDEXED:
     case abi::COMBINER_HINDEXED:
     case abi::COMBINER_INDEXED_BLOCK:
     case abi::COMBINER_HINDEXED_BLOCK:
-    case abi::COMBINER_STRUCT: return in.first() < 0 ? MPI_ERR_COUNT : make_indexed(what.combiner, in, out);
-    case abi::COMBINER_SUBARRAY: return in.first() < 1 ? MPI_ERR_ARG : make_subarray(in, out);
-    case abi::COMBINER_DARRAY: return make_darray(in, out);
+    case abi::COMBINER_STRUCT:
+      return in.first() < 0 ? MPI_ERR_COUNT : make_indexed(what.combiner, in, out);
+    case abi::COMBINER_SUBARRAY:
+      return in.first() < 1 ? MPI_ERR_ARG : make_subarray(in, out);
+    case abi::COMBINER_DARRAY:
+      return make_darray(in, out);
     case abi::COMBINER_F90_REAL:
     case abi::COMBINER_F90_COMPLEX:
-    case abi::COMBINER_F90_INTEGER: return make_f90(what.combiner, in, out);
+    case abi::COMBINER_F90_INTEGER:
+      return make_f90(what.combiner, in, out);
     case abi::COMBINER_RESIZED: {
       if (!in.has(0, 2, 1)) return MPI_ERR_ARG;
       const Address low = in.address(), extent = in.address();
       return MANA_COUNTED(MPI_Type_create_resized)(in.datatype(), low, extent, out);
     }
-    default: return MPI_ERR_UNSUPPORTED_OPERATION;
+    default:
+      return MPI_ERR_UNSUPPORTED_OPERATION;
   }
 }
 #undef MANA_COUNTED
 
-// A type of the library's own cannot be freed; Fortran's parametrised types are such although they were asked for.
+// A type of the library's own cannot be freed; Fortran's parametrised types are such although they
+// were asked for.
 bool is_predefined(MPI_Datatype datatype) {
   int integers, addresses, datatypes, combiner;
-  if (MPI_Type_get_envelope(datatype, &integers, &addresses, &datatypes, &combiner) != MPI_SUCCESS) return false;
+  if (MPI_Type_get_envelope(datatype, &integers, &addresses, &datatypes, &combiner) != MPI_SUCCESS)
+    return false;
   return combiner == MPI_COMBINER_NAMED || combiner == MPI_COMBINER_F90_REAL ||
          combiner == MPI_COMBINER_F90_COMPLEX || combiner == MPI_COMBINER_F90_INTEGER;
 }

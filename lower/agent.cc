@@ -64,7 +64,8 @@ std::unique_ptr<Agent> Agent::start(const AgentJob& job) {
   const bool barrier = AgentPort::register_barrier();
   if (!setup.ok() || !barrier) {
     const std::string why = setup.ok() ? "this kernel has no membarrier" : setup.error().text;
-    // Without one rank there is no checkpoint: its place in the tree stays empty, which the root reports.
+    // Without one rank there is no checkpoint: its place in the tree stays empty, which the root
+    // reports.
     if (job.rank == 0 || !barrier) warn(job.rank, why + "; this job cannot be checkpointed");
     return nullptr;
   }
@@ -121,7 +122,8 @@ Agent::~Agent() {
 }
 
 void Agent::wait_for_finalize() {
-  // The caller moves the network between two of these; a few milliseconds more or less do not matter at the end of a job.
+  // The caller moves the network between two of these; a few milliseconds more or less do not
+  // matter at the end of a job.
   std::unique_lock guard(finalize_lock_);
   finalize_granted_.wait_for(guard, std::chrono::milliseconds(2), [this] { return granted_; });
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The closure's questions of application threads, as core operations.  They come only while a checkpoint is intended;
-// the lock and the decisions are control/rank.h's.  Without an agent there is no checkpoint: everything may go on.
+// The closure's questions of application threads, as core operations.  They come only while a
+// checkpoint is intended; the lock and the decisions are control/rank.h's.  Without an agent there
+// is no checkpoint: everything may go on.
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,7 +20,8 @@ control::ThreadId id_of(void* record) { return reinterpret_cast<control::ThreadI
 // The record of the calling thread; MPI_Finalize does not hand it on.
 ThreadRecord* my_record() {
   const auto tid = static_cast<uint32_t>(syscall(SYS_gettid));
-  ThreadRecord* record = park_control.upper != nullptr ? park_control.upper->threads.load() : nullptr;
+  ThreadRecord* record =
+      park_control.upper != nullptr ? park_control.upper->threads.load() : nullptr;
   while (record != nullptr && record->tid.load() != tid) record = record->next;
   return record;
 }
@@ -41,7 +43,8 @@ int closure_begin(void* arguments) {
 
 int closure_begun(void* arguments) {
   auto* a = static_cast<core::ClosureBegun*>(arguments);
-  if (Agent* agent = the_agent()) agent->rank().begun(counter_of(static_cast<CommCounter*>(a->counter)));
+  if (Agent* agent = the_agent())
+    agent->rank().begun(counter_of(static_cast<CommCounter*>(a->counter)));
   return 0;
 }
 
@@ -66,7 +69,8 @@ int finalize_ready(void* arguments) {
   Agent* agent = the_agent();
   const control::ThreadId thread = id_of(my_record());
   a->go = agent == nullptr || agent->rank().finalize(thread) ? 1 : 0;
-  const bool intended = park_control.upper != nullptr && park_control.upper->control.intent.load() != 0;
+  const bool intended =
+      park_control.upper != nullptr && park_control.upper->control.intent.load() != 0;
   if (a->go == 0 && !intended) {
     agent->wait_for_finalize();
     a->go = agent->rank().finalize(thread) ? 1 : 0;

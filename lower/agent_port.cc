@@ -28,16 +28,21 @@ namespace {
 
 Service service_of(Phase phase) {
   switch (phase) {
-    case Phase::finish_collectives: return Service::finish_collectives;
-    case Phase::exchange_counts: return Service::exchange_counts;
-    case Phase::drain: return Service::drain;
-    default: return Service::none;
+    case Phase::finish_collectives:
+      return Service::finish_collectives;
+    case Phase::exchange_counts:
+      return Service::exchange_counts;
+    case Phase::drain:
+      return Service::drain;
+    default:
+      return Service::none;
   }
 }
 
 bool is_parked(pid_t tid) {
   const ParkSlot* slot = find_slot(tid);
-  return slot != nullptr && slot->state.load() == ParkState::parked && slot->release.load() == park_control.release.load();
+  return slot != nullptr && slot->state.load() == ParkState::parked &&
+         slot->release.load() == park_control.release.load();
 }
 
 std::string host_name() {
@@ -50,11 +55,13 @@ std::string host_name() {
 
 control::Counter counter_of(CommCounter* counter) {
   control::Counter known{counter->uid, &counter->begun, {}};
-  if (counter->one_shot) known.members.assign(counter->members, counter->members + counter->member_count);
+  if (counter->one_shot)
+    known.members.assign(counter->members, counter->members + counter->member_count);
   return known;
 }
 
-AgentPort::AgentPort(asio::io_context& io, AgentJob job, uint64_t job_id) : io_(io), job_(std::move(job)), job_id_(job_id) {}
+AgentPort::AgentPort(asio::io_context& io, AgentJob job, uint64_t job_id)
+    : io_(io), job_(std::move(job)), job_id_(job_id) {}
 
 bool AgentPort::register_barrier() {
   return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
@@ -70,7 +77,8 @@ double AgentPort::now() {
 void AgentPort::set_intent(bool intent) {
   if (upper() == nullptr) return;
   upper()->control.intent.store(intent ? 1 : 0);
-  // Either what a wrapper wrote before it read the flag can be seen now, or it reads the flag as set.
+  // Either what a wrapper wrote before it read the flag can be seen now, or it reads the flag as
+  // set.
   if (intent) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
@@ -87,9 +95,11 @@ void AgentPort::collect_counters(control::RankClosure& closure, bool all) {
 std::vector<control::Observed> AgentPort::observe() {
   std::vector<control::Observed> threads;
   if (upper() == nullptr) return threads;
-  for (const ThreadRecord* record = upper()->threads.load(); record != nullptr; record = record->next) {
+  for (const ThreadRecord* record = upper()->threads.load(); record != nullptr;
+       record = record->next) {
     if (record->tid.load() == 0) continue;
-    threads.push_back({reinterpret_cast<control::ThreadId>(record), record->inside_uid.load(), record->operations.load()});
+    threads.push_back({reinterpret_cast<control::ThreadId>(record), record->inside_uid.load(),
+                       record->operations.load()});
   }
   return threads;
 }
@@ -99,7 +109,8 @@ std::vector<control::RefusalNote> AgentPort::refusals() {
   if (upper() == nullptr) return notes;
   for (uint32_t i = 0; i < upper()->refusal_count; ++i) {
     const Refusal& refusal = upper()->refusals[i];
-    if (const uint64_t alive = refusal.alive.load()) notes.push_back({job_.rank, alive, refusal.function, refusal.reason});
+    if (const uint64_t alive = refusal.alive.load())
+      notes.push_back({job_.rank, alive, refusal.function, refusal.reason});
   }
   return notes;
 }
@@ -137,7 +148,8 @@ Result<StepResult> AgentPort::service(Phase phase) {
   return StepResult{call.done != 0, call.pending};
 }
 
-Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation, ImageFinished finished) {
+Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
+                              ImageFinished finished) {
   keep_progressing(false);
   ServiceCall settle{};
   settle.what = Service::none;
@@ -162,18 +174,21 @@ Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
     return Error{"image " + directory + "/" + file + ": " + error};
   }
   writer_pipe_.emplace(io_, fcntl(writer_->descriptor(), F_DUPFD_CLOEXEC, 0));
-  writer_pipe_->async_wait(asio::posix::stream_descriptor::wait_read, [this, finished, directory, file](asio::error_code cancelled) {
-    if (!cancelled) image_written(finished, directory, file);
-  });
+  writer_pipe_->async_wait(asio::posix::stream_descriptor::wait_read,
+                           [this, finished, directory, file](asio::error_code cancelled) {
+                             if (!cancelled) image_written(finished, directory, file);
+                           });
   return Done{};
 }
 
-void AgentPort::image_written(ImageFinished finished, const std::string& directory, const std::string& file) {
+void AgentPort::image_written(ImageFinished finished, const std::string& directory,
+                              const std::string& file) {
   writer_pipe_.reset();
   if (writer_ == nullptr) return;
   const ImageResult result = writer_->finish();
   writer_.reset();
-  if (!result.error.empty()) return finished(Error{"image " + directory + "/" + file + ": " + result.error});
+  if (!result.error.empty())
+    return finished(Error{"image " + directory + "/" + file + ": " + result.error});
   control::ImageNote note;
   note.file = file;
   note.bytes = result.bytes;

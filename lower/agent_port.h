@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the control tree asks of this process, for real: control words, the parked application (stop.h), the image
-// (image_writer.h).  All on the agent's thread, except flush_wanted.
+// What the control tree asks of this process, for real: control words, the parked application
+// (stop.h), the image (image_writer.h).  All on the agent's thread, except flush_wanted.
 #pragma once
 
+#include <asio/io_context.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <asio/io_context.hpp>
-#include <asio/posix/stream_descriptor.hpp>
 
 #include "control/rank.h"
 #include "lower/agent.h"
@@ -38,7 +37,8 @@ class AgentPort : public control::RankPort {
   control::Outcome request_stop() override;
   control::Result<control::StepResult> poll_stop() override;
   control::Result<control::StepResult> service(control::Phase phase) override;
-  control::Outcome fork_image(const std::string& directory, uint64_t generation, ImageFinished finished) override;
+  control::Outcome fork_image(const std::string& directory, uint64_t generation,
+                              ImageFinished finished) override;
   void discard_image() override;
   void resume() override;
   void leave(int exit_code) override;
@@ -53,8 +53,8 @@ class AgentPort : public control::RankPort {
   AgentJob job_;
   uint64_t job_id_;
   CommCounter* newest_known_ = nullptr;
-  // A pending nonblocking reduction may run an operator of the application while it is completed: its main thread is then
-  // stopped at its next MPI call, not anywhere.
+  // A pending nonblocking reduction may run an operator of the application while it is completed:
+  // its main thread is then stopped at its next MPI call, not anywhere.
   bool signals_held_ = false;
   std::unique_ptr<ImageWriter> writer_;
   std::optional<asio::posix::stream_descriptor> writer_pipe_;

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The running agent, for the two files that make it up: agent.cc (its life) and agent_closure.cc (what application threads
-// ask it).
+// The running agent, for the two files that make it up: agent.cc (its life) and agent_closure.cc
+// (what application threads ask it).
 #pragma once
 
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <thread>
-
-#include <asio/executor_work_guard.hpp>
-#include <asio/io_context.hpp>
 
 #include "control/join.h"
 #include "control/node.h"
@@ -27,7 +26,8 @@ class Agent {
   void end();
 
   control::Rank& rank() { return node_->rank(); }
-  // Waits a moment for the agreement to finalize; ends early when something has to be done in between.
+  // Waits a moment for the agreement to finalize; ends early when something has to be done in
+  // between.
   void wait_for_finalize();
 
  private:

@@ -128,9 +128,12 @@ std::string descriptor_table(std::string* error) {
   return collected.bytes;
 }
 
-std::string thread_table() {
+std::string thread_table(std::string* error) {
   std::string bytes;
   for (const ParkSlot* slot : parked_threads()) {
+    if (slot->context >= loader::kLine) {
+      *error = "thread " + std::to_string(slot->tid.load()) + " stands on a stack of the lower half, which is not saved";
+    }
     image::ThreadState state{};
     state.tid = slot->tid.load();
     state.is_main = slot->tid.load() == getpid();
@@ -277,9 +280,9 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   Strings strings;
   const std::vector<UpperRegion> regions = upper_regions(&plan.error);
   const std::string descriptors = descriptor_table(&plan.error);
+  const std::string threads = thread_table(&plan.error);
   if (!plan.error.empty()) return plan;
   plan.segments = make_segments(regions, strings);
-  const std::string threads = thread_table();
   const ImageHeader header = make_header(identity, upper, strings);
   static loader::GateState gate;  // large
   loader::save_gate_state(gate);

@@ -32,7 +32,8 @@ uint32_t fill_functions(UpperInterface* upper) {
   uint32_t unknown = 0;
   for (uint32_t i = 0; i < upper->function_count; ++i) {
     const char* name = upper->function_names[i];
-    LowerFunction function = find(kCoreFunctions, sizeof kCoreFunctions / sizeof kCoreFunctions[0], name);
+    LowerFunction function =
+        find(kCoreFunctions, sizeof kCoreFunctions / sizeof kCoreFunctions[0], name);
     if (function == nullptr) function = find(generated_functions, generated_function_count, name);
     if (function == nullptr) ++unknown;
     upper->functions[i] = function != nullptr ? function : &unsupported;

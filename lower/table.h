@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The table through which the upper half reaches the lower half: filled by name when a front end registers, and again
-// with every restart.  Freestanding: runs in the gate's handler, with the upper %fs, without libc or TLS.
+// The table through which the upper half reaches the lower half: filled by name when a front end
+// registers, and again with every restart.  Freestanding: runs in the gate's handler, with the
+// upper %fs, without libc or TLS.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ struct TableEntry {
 extern const TableEntry generated_functions[];
 extern const uint32_t generated_function_count;
 
-// Sets upper->functions[i] for every upper->function_names[i]; a name that this lower half does not know gets a function
-// that returns kUnsupported.  Returns how many were unknown.
+// Sets upper->functions[i] for every upper->function_names[i]; a name that this lower half does not
+// know gets a function that returns kUnsupported.  Returns how many were unknown.
 uint32_t fill_functions(UpperInterface* upper);
 
 }  // namespace mana::lower

@@ -214,6 +214,12 @@ void ask_receiver(Call& call, Request* request) {
   if (!parked_judging) send_note(call, receiver_of(request), question_about(request));
 }
 
+void hold_until_consumed(Request* request) {
+  request->held = kAwaitsReceiver;
+  ++held_sends;
+  list_request(request);
+}
+
 void acknowledge(Call& call, int32_t world_rank, uint64_t key) {
   Note note{};
   note.kind = NoteKind::consumed;

@@ -25,6 +25,8 @@ void ask_receiver(Call& call, Request* request);                       // holds 
 void acknowledge(Call& call, int32_t world_rank, uint64_t key);        // a marked message was consumed
 void take_notes(Call& call);                                           // hears what has come, answers what can be answered
 
+void hold_until_consumed(Request* request);                            // a message to oneself that joined the queue: lists it
+
 // --- while all are parked
 void tell_synchronous_sends(Exchange& exchange);
 void judge(const Record& record, Comm* comm, int32_t source_rank, Exchange& answers);

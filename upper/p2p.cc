@@ -2,6 +2,7 @@
 // Beginning sends and receives.
 #include "upper/p2p.h"
 
+#include "upper/p2p_self.h"
 #include "upper/queue.h"
 #include "upper/status.h"
 
@@ -29,6 +30,16 @@ int begin_send(Call& call, Request* request) {
     if (error == 0) complete_send_at_once(request);
     return error;
   }
+  if (is_self(request->comm, request->peer)) {
+    request->complete = 0;
+    request->status = {abi::ANY_SOURCE, abi::ANY_TAG, 0, 0, 0, 0, {0, 0}};
+    OwnMessage where = send_to_self(call, request->buffer, request->count, request->datatype, request->tag,
+                                    request->comm, request);
+    if (where != OwnMessage::must_go_down) {
+      if (!request->held) request->complete = 1;
+      return 0;
+    }
+  }
   uint64_t type = lower(request->datatype);
   if (type == 0) return abi::ERR_TYPE;
   count_send(request->comm, request->peer, request->tag);
@@ -41,12 +52,14 @@ int begin_send(Call& call, Request* request) {
   }
   if (block.request == 0) {
     complete_send_at_once(request);
+    if (is_self(request->comm, request->peer)) fetch_own_messages(call, request->comm);
     return 0;
   }
   request->lower = block.request;
   request->complete = 0;
   if (request->mode == synchronous) note_synchronous(request);
   list_request(request);
+  if (is_self(request->comm, request->peer)) fetch_own_messages(call, request->comm);
   return 0;
 }
 
@@ -68,6 +81,8 @@ int begin_receive(Call& call, Request* request) {
     return 0;
   }
   Comm* comm = request->comm;
+  const bool from_self = is_self(comm, request->peer);
+  if (from_self) fetch_own_messages(call, comm);
   if (DrainedMessage* message = find_drained(comm, request->peer, request->tag)) [[unlikely]] {
     unlink_drained(comm, message);
     deliver_drained(call, comm, message, request->buffer, request->count, request->datatype, &request->status);
@@ -75,7 +90,8 @@ int begin_receive(Call& call, Request* request) {
     return 0;
   }
   request->complete = 0;
-  int error = post_again(call, request);
+  request->counted = 0;
+  int error = from_self ? 0 : post_again(call, request);
   if (error == 0) list_request(request);
   return error;
 }

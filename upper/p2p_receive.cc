@@ -2,7 +2,7 @@
 // MPI_Recv, MPI_Irecv, probes and matched receives: MPI 5.0, 3.2.4 and 3.8.  The queue of drained messages comes first everywhere.
 #include "mpi_wrappers/upper_api.h"
 #include "upper/errors.h"
-#include "upper/p2p.h"
+#include "upper/p2p_self.h"
 #include "upper/queue.h"
 #include "upper/status.h"
 
@@ -41,7 +41,7 @@ inline int receive(void* buffer, int64_t count, Datatype* type, int source, int 
   }
   core::Recv block{buffer, count, lower(type), source, tag, comm->lower, status, 0};
   if (block.datatype == 0) [[unlikely]] return abi::ERR_TYPE;
-  if (threads_multiple) [[unlikely]] return receive_in_steps(call, block, type, comm, status);
+  if (threads_multiple || is_self(comm, source)) [[unlikely]] return receive_in_steps(call, block, type, comm, status);
   int result = call.cross(CoreOp::recv, &block);
   if (result == kInterrupted) [[unlikely]] return wait_for_interrupted(call, block, type, comm, status);
   if (result == 0 || result == abi::ERR_TRUNCATE) {
@@ -115,13 +115,15 @@ int probe_until_found(Call& call, int source, int tag, Comm* comm, abi::Status* 
       set_drained_status(message, found);
       break;
     }
-    if (!intended()) {
+    // Another thread may send a message to this very rank, which never reaches the lower half.
+    const bool in_turns = threads_multiple && (source == abi::ANY_SOURCE || is_self(comm, source));
+    if (!intended() && !in_turns) {
       core::Probe block{source, tag, comm->lower, {}};
       error = call.cross_waiting(CoreOp::probe, &block);
       *found = block.status;
       if (error != kInterrupted) break;
     }
-    if (!waiting_announced(call)) {
+    if (intended() && !waiting_announced(call)) {
       RankSet ranks;
       ranks.add_source(comm, source);
       announce_waiting(call, ranks, false, name);

@@ -3,6 +3,7 @@
 #include "mpi_wrappers/upper_api.h"
 #include "upper/errors.h"
 #include "upper/p2p.h"
+#include "upper/p2p_self.h"
 #include "upper/pack.h"
 #include "upper/queue.h"
 
@@ -25,8 +26,8 @@ int wait_for_interrupted(Call& call, const core::Send& block, Datatype* type, Co
   return wait_and_free(call, request, nullptr, name);
 }
 
-// With MPI_THREAD_MULTIPLE two crossings: the operation is begun under the lock, so its place in the order of sends is the same
-// here and below.
+// To oneself: as a request, which mostly is complete at once.  With MPI_THREAD_MULTIPLE: two crossings; the operation is begun under
+// the lock, so its place in the order of sends is the same here and below.
 int send_in_two_steps(Call& call, const core::Send& block, Datatype* type, Comm* comm, const char* name) {
   Request* request;
   int error = start_send(call, block.buffer, block.count, type, block.destination, block.tag, comm, block.mode, &request);
@@ -41,7 +42,7 @@ inline int send_blocking(const void* buffer, int64_t count, Datatype* type, int 
   Call call;
   core::Send block{buffer, count, lower(type), destination, tag, comm->lower, mode, 0};
   if (block.datatype == 0) [[unlikely]] return abi::ERR_TYPE;
-  if (threads_multiple) [[unlikely]] return send_in_two_steps(call, block, type, comm, name);
+  if (threads_multiple || is_self(comm, destination)) [[unlikely]] return send_in_two_steps(call, block, type, comm, name);
   count_send(comm, destination, tag);
   int result = call.cross(CoreOp::send, &block);
   if (result == 0) [[likely]] return 0;
@@ -102,6 +103,10 @@ int send_buffered(Call& call, const void* buffer, int64_t count, Datatype* type,
     test_all_active(call);
     if (bytes_under_way() + bytes + kOverhead > attached_buffer.size) return abi::ERR_BUFFER;
   }
+  if (is_self(comm, destination) &&
+      send_to_self(call, buffer, count, type, tag, comm, nullptr) != OwnMessage::must_go_down) {
+    return 0;
+  }
   void* copy = try_allocate(static_cast<size_t>(bytes));
   if (copy == nullptr) return abi::ERR_NO_MEM;
   pack_stream(buffer, count, type, copy, bytes);
@@ -120,6 +125,7 @@ int send_buffered(Call& call, const void* buffer, int64_t count, Datatype* type,
   request->staging = copy;
   request->lower = block.request;
   list_request(request);
+  if (is_self(comm, destination)) fetch_own_messages(call, comm);
   return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "upper/comm.h"
 #include "upper/drain_synchronous.h"
+#include "upper/p2p_self.h"
 #include "upper/pack.h"
 #include "upper/status.h"
 
@@ -23,12 +24,20 @@ DrainedMessage* take_message(Call& call, Comm* comm, uint64_t lower_message, con
   call.cross(CoreOp::mrecv, &block);
   if (!held) {
     Call::bump(comm->received[status.source]);
-    List<DrainedMessage> queue{comm->first_drained, comm->last_drained};
-    queue.append(message);
-    comm->first_drained = queue.first;
-    comm->last_drained = queue.last;
+    if (is_self(comm, status.source) && give_to_own_receive(call, comm, message)) {
+      deallocate(message);
+      return nullptr;
+    }
+    append_drained(comm, message);
   }
   return message;
+}
+
+void append_drained(Comm* comm, DrainedMessage* message) {
+  List<DrainedMessage> queue{comm->first_drained, comm->last_drained};
+  queue.append(message);
+  comm->first_drained = queue.first;
+  comm->last_drained = queue.last;
 }
 
 void unlink_drained(Comm* comm, DrainedMessage* message) {

@@ -28,8 +28,10 @@ inline DrainedMessage* find_drained(const Comm* comm, int32_t source, int32_t ta
 }
 
 // Takes the message that `lower_message` names off the lower half; counted as received and appended to the queue, unless
-// `held`: an MPI_Message of the application holds it, and it was counted when it was matched.
+// `held`: an MPI_Message of the application holds it, and it was counted when it was matched.  One to oneself may find its receive
+// here: nullptr then.
 DrainedMessage* take_message(Call& call, Comm* comm, uint64_t lower_message, const abi::Status& status, bool held);
+void append_drained(Comm* comm, DrainedMessage* message);
 void unlink_drained(Comm* comm, DrainedMessage* message);  // out of the queue, still alive
 
 // Gives the message to a receive: fills the buffer and all of *status, error included; unlinked already.  Frees it.

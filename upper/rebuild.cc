@@ -16,7 +16,7 @@
 #include "upper/drain_synchronous.h"
 #include "upper/env.h"
 #include "upper/init.h"
-#include "upper/p2p.h"
+#include "upper/p2p_self.h"
 #include "upper/text.h"
 #include "upper/topology.h"
 
@@ -172,6 +172,7 @@ int post_receives_again(Call& call, ServiceCall* what) {
     r->lower = 0;
     r->busy = 0;
     if (r->what != Request::What::recv || r->complete || r->comm->lower == 0) continue;
+    if (is_self(r->comm, r->peer)) continue;  // never handed down
     int error = post_again(call, r);
     if (error == 0) continue;
     Text text;

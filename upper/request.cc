@@ -173,12 +173,17 @@ void test_once(Call& call, Request** requests, int count) {
     if (r->active && !r->complete && r->lower != 0 && !r->busy) batch.add(r);
     if (batch.count == kBatch) batch.test(call);
   };
-  bool held = false;
+  bool held = false, open = false;
   for (int i = 0; i < count; ++i) {
     if (requests[i] == nullptr) continue;
     consider(requests[i]);
+    open |= requests[i]->active && !requests[i]->complete;
     held |= requests[i]->held;
     if (requests[i]->joined) consider(static_cast<Request*>(requests[i]->extra));
+  }
+  if (open && batch.count == 0 && !held) {  // only what is matched above: others may still depend on our moving the network
+    core::Progress progress{};
+    call.cross(CoreOp::progress, &progress);
   }
   batch.test(call);
   if (held) take_notes(call);
@@ -281,7 +286,7 @@ void wait_for(Call& call, Request** requests, int count, bool all, const char* n
       take_results(call, handles);
       if (block.completed > 0) continue;
     }
-    if (above > 0) take_notes(call);
+    if (held_sends != 0) take_notes(call);
     wait_turn(call);
   }
   if (waiting_announced(call)) revoke_waiting(call);

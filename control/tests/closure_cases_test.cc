@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The cases of the closure that are easy to get wrong, each with the smallest set of ranks that shows it.  Here the root and the
-// ranks talk without delay; the model (closure_model_test.cc) adds delays and everything at random.
+// The cases of the closure that are easy to get wrong, each with the smallest set of ranks that
+// shows it.  Here the root and the ranks talk without delay; the model (closure_model_test.cc) adds
+// delays and everything at random.
+#include <catch2/catch.hpp>
 #include <map>
 #include <memory>
 #include <vector>
-
-#include <catch2/catch.hpp>
 
 #include "control/closure_judge.h"
 #include "control/rank_closure.h"
@@ -38,14 +38,20 @@ class Ranks {
     one.closure.know({uid, one.begun[uid].get(), members});
   }
   RankClosure& operator[](int rank) { return ranks_[static_cast<std::size_t>(rank)]->closure; }
-  uint64_t begun(int rank, uint64_t uid) { return ranks_[static_cast<std::size_t>(rank)]->begun[uid]->load(); }
-  void inside(int rank, uint64_t uid, ThreadId thread = kMain) { shown(rank, thread).inside_uid = uid; }
+  uint64_t begun(int rank, uint64_t uid) {
+    return ranks_[static_cast<std::size_t>(rank)]->begun[uid]->load();
+  }
+  void inside(int rank, uint64_t uid, ThreadId thread = kMain) {
+    shown(rank, thread).inside_uid = uid;
+  }
   void leaves(int rank, ThreadId thread = kMain) {
     shown(rank, thread).inside_uid = 0;
     ++shown(rank, thread).operations;
   }
   void polls(int rank, ThreadId thread = kMain) { ++shown(rank, thread).operations; }
-  void add_thread(int rank, ThreadId thread) { ranks_[static_cast<std::size_t>(rank)]->threads.push_back({thread, 0, 0}); }
+  void add_thread(int rank, ThreadId thread) {
+    ranks_[static_cast<std::size_t>(rank)]->threads.push_back({thread, 0, 0});
+  }
   // Comes to a collective: true when it was begun.
   bool comes(int rank, uint64_t uid, ThreadId thread = kMain) {
     shown(rank, thread).inside_uid = uid;
@@ -126,7 +132,8 @@ using Verdict = ClosureJudge::Verdict;
 constexpr uint64_t kWorld = 1, kX = 2, kY = 3, kZ = 4;
 constexpr int A = 0, B = 1, C = 2, D = 3;
 
-// X = {A, D}, Y = {B, C}; C is inside Y; A stands before X, which comes before what B waits for; D computes.
+// X = {A, D}, Y = {B, C}; C is inside Y; A stands before X, which comes before what B waits for; D
+// computes.
 Ranks crossing_communicators() {
   Ranks ranks(4);
   ranks.communicator(kX, {A, D});
@@ -167,13 +174,13 @@ TEST_CASE("a message behind a parked collective is reached by an edge") {
   CHECK_FALSE(ranks.comes(A, kX));
   ranks[B].waiting(kMain, {{A, A}}, "MPI_Recv");
   CHECK(ranks.settle() == Verdict::permits);
-  CHECK(ranks.begun(A, kX) == 1);        // used at once
-  CHECK(ranks[D].lags());                // X is to be completed now
-  CHECK(ranks.comes(A, kX));             // and is not counted twice
+  CHECK(ranks.begun(A, kX) == 1);  // used at once
+  CHECK(ranks[D].lags());          // X is to be completed now
+  CHECK(ranks.comes(A, kX));       // and is not counted twice
   CHECK(ranks.begun(A, kX) == 1);
   CHECK(ranks.comes(D, kX));
   for (int rank : {A, D}) ranks.leaves(rank);
-  ranks[B].running(kMain);               // A has sent
+  ranks[B].running(kMain);  // A has sent
   CHECK(ranks.comes(B, kY));
   for (int rank : {B, C}) ranks.leaves(rank);
   CHECK(ranks.settle() == Verdict::converged);
@@ -234,7 +241,7 @@ TEST_CASE("a broadcast root that has left is not ahead of a leaf for ever") {
     if (!finalizes) CHECK_FALSE(ranks.comes(0, kWorld));  // the root parks
     CHECK(ranks.settle() != Verdict::converged);
     CHECK(ranks.comes(1, kWorld));
-    CHECK(ranks.settle() != Verdict::converged);          // still inside
+    CHECK(ranks.settle() != Verdict::converged);  // still inside
     ranks.leaves(1);
     CHECK(ranks.settle() == Verdict::converged);
   }
@@ -258,12 +265,12 @@ TEST_CASE("two communicators with the same members are counted apart") {
 TEST_CASE("a communicator made during the closure is held to its target") {
   Ranks ranks(2);
   ranks.communicator(kWorld, {0, 1}, 3);
-  ranks.set(0, kWorld, 4);      // rank 0 has duplicated the world ...
-  ranks.set(0, kZ, 1);          // ... and is in a collective on the duplicate
+  ranks.set(0, kWorld, 4);  // rank 0 has duplicated the world ...
+  ranks.set(0, kZ, 1);      // ... and is in a collective on the duplicate
   ranks.inside(0, kZ);
   ranks.intent();
   CHECK(ranks.comes(1, kWorld));
-  ranks.set(1, kZ, 0);          // known before MPI_Comm_dup is left
+  ranks.set(1, kZ, 0);  // known before MPI_Comm_dup is left
   ranks.leaves(1);
   CHECK(ranks[1].lags());
   CHECK(ranks.comes(1, kZ));

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What strangers get on the control port.
-#include <catch2/catch.hpp>
-
-#include <filesystem>
-#include <vector>
-
 #include <asio/connect.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/read.hpp>
 #include <asio/write.hpp>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <vector>
 
 #include "control/job_file.h"
 #include "control/tests/test_tree.h"
@@ -31,7 +29,8 @@ TEST_CASE("garbage on the control port is dropped and the job goes on") {
   TemporaryDirectory directory;
   TestJob job(directory.path(), {.ranks = 2});
   asio::io_context io;
-  for (const std::string& bytes : {std::string(1000, '\0'), std::string(1000, '\xff'), std::string("GET / HTTP/1.1\r\n\r\n") + std::string(100, 'x')}) {
+  for (const std::string& bytes : {std::string(1000, '\0'), std::string(1000, '\xff'),
+                                   std::string("GET / HTTP/1.1\r\n\r\n") + std::string(100, 'x')}) {
     asio::ip::tcp::socket socket = dial(io, directory.path());
     asio::write(socket, asio::buffer(bytes));
     char byte;
@@ -73,7 +72,8 @@ TEST_CASE("the job file is for its owner only and survives being written and rea
   file.port = 4711;
   file.secret[31] = 7;
   REQUIRE(write_job_file(directory.path(), file).ok());
-  CHECK((std::filesystem::status(directory.path() + "/control.json").permissions() & std::filesystem::perms::all) ==
+  CHECK((std::filesystem::status(directory.path() + "/control.json").permissions() &
+         std::filesystem::perms::all) ==
         (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
   JobFile read = read_job_file(directory.path()).value();
   CHECK(read.secret == file.secret);

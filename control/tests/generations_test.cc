@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "control/generations.h"
+
 #include <sys/stat.h>
 
+#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
 #include "control/command.h"
-#include "control/generations.h"
 #include "control/tests/test_tree.h"
 
 using namespace mana::control;
@@ -83,5 +83,6 @@ TEST_CASE("a checkpoint directory is made when its parent is there") {
   REQUIRE_FALSE(orphan.ok());
   CHECK(orphan.error().text.find("cannot be made: No such file or directory") != std::string::npos);
   std::ofstream(directory.path() + "/file") << "x";
-  CHECK(prepare_directory(directory.path() + "/file").error().text.find("is not a directory") != std::string::npos);
+  CHECK(prepare_directory(directory.path() + "/file").error().text.find("is not a directory") !=
+        std::string::npos);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The root's sequence message by message, with a port that records.
-#include <catch2/catch.hpp>
-
 #include "control/job_root.h"
+
+#include <catch2/catch.hpp>
 
 using namespace mana::control;
 
@@ -21,20 +21,27 @@ class Recorder : public RootPort {
   void broadcast(const Down& message) override { said.push_back(message); }
   void wake_after(double) override {}
   void tell(uint64_t, const ToCommand& message) override {
-    if (auto* answer = std::get_if<Answer>(&message)) answers.push_back(*answer);
-    else stories.push_back(std::get<Story>(message).line);
+    if (auto* answer = std::get_if<Answer>(&message))
+      answers.push_back(*answer);
+    else
+      stories.push_back(std::get<Story>(message).line);
   }
   Result<OpenGeneration> open_generation() override { return OpenGeneration{7, "dir"}; }
-  Outcome commit(const OpenGeneration&, const std::vector<ImageNote>&, const Costs&, uint32_t) override {
+  Outcome commit(const OpenGeneration&, const std::vector<ImageNote>&, const Costs&,
+                 uint32_t) override {
     if (!commit_error.empty()) return Error{commit_error};
     return Done{};
   }
   void drop(const OpenGeneration&) override { dropped = true; }
-  std::string status_text(const JobStatus& status) override { return status.state + "/" + status.waiting_for; }
+  std::string status_text(const JobStatus& status) override {
+    return status.state + "/" + status.waiting_for;
+  }
   void warn(const std::string& line) override { warnings.push_back(line); }
 
   template <class T>
-  const T& last() const { return std::get<T>(said.back()); }
+  const T& last() const {
+    return std::get<T>(said.back());
+  }
 };
 
 struct Job {
@@ -45,9 +52,14 @@ struct Job {
   void run_to(Phase phase) {
     while (root.phase() != phase) {
       switch (root.phase()) {
-        case Phase::intent: root.hear(Report{1, {}, {}}); break;
-        case Phase::closure: root.hear(Reply{1, port.last<Query>().round, false, false, 0, {}}); break;
-        default: root.hear(PhaseDone{1, root.phase(), {}, {}});
+        case Phase::intent:
+          root.hear(Report{1, {}, {}});
+          break;
+        case Phase::closure:
+          root.hear(Reply{1, port.last<Query>().round, false, false, 0, {}});
+          break;
+        default:
+          root.hear(PhaseDone{1, root.phase(), {}, {}});
       }
     }
   }
@@ -64,7 +76,8 @@ TEST_CASE("a checkpoint goes through its phases in order") {
   for (const Down& message : job.port.said) {
     if (auto* advance = std::get_if<Advance>(&message)) phases.push_back(advance->phase);
   }
-  CHECK(phases == std::vector<Phase>{Phase::stop, Phase::finish_collectives, Phase::exchange_counts, Phase::drain, Phase::snapshot});
+  CHECK(phases == std::vector<Phase>{Phase::stop, Phase::finish_collectives, Phase::exchange_counts,
+                                     Phase::drain, Phase::snapshot});
   REQUIRE(job.port.answers.size() == 1);
   CHECK(job.port.answers[0].ok);
   CHECK(job.port.answers[0].generation == 7);
@@ -106,8 +119,8 @@ TEST_CASE("under --stop a commit that fails lets the job go on") {
 }
 
 TEST_CASE("cancel works in every phase before the snapshot and is too late afterwards") {
-  for (Phase phase : {Phase::intent, Phase::closure, Phase::stop, Phase::finish_collectives, Phase::exchange_counts, Phase::drain,
-                      Phase::snapshot, Phase::write}) {
+  for (Phase phase : {Phase::intent, Phase::closure, Phase::stop, Phase::finish_collectives,
+                      Phase::exchange_counts, Phase::drain, Phase::snapshot, Phase::write}) {
     Job job;
     job.root.ready();
     job.ask();
@@ -126,7 +139,8 @@ TEST_CASE("cancel works in every phase before the snapshot and is too late after
 }
 
 TEST_CASE("a rank lost in any phase fails the checkpoint, warns once and refuses the next") {
-  for (Phase phase : {Phase::intent, Phase::closure, Phase::stop, Phase::drain, Phase::snapshot, Phase::write}) {
+  for (Phase phase :
+       {Phase::intent, Phase::closure, Phase::stop, Phase::drain, Phase::snapshot, Phase::write}) {
     Job job;
     job.root.ready();
     job.ask();
@@ -137,7 +151,8 @@ TEST_CASE("a rank lost in any phase fails the checkpoint, warns once and refuses
     CHECK(job.port.answers.back().text == "rank 3-4 was lost: the connection was closed");
     CHECK(job.port.warnings.size() == 1);
     job.ask();
-    CHECK(job.port.answers.back().text == "rank 3-4 was lost: the connection was closed; this job cannot be checkpointed");
+    CHECK(job.port.answers.back().text ==
+          "rank 3-4 was lost: the connection was closed; this job cannot be checkpointed");
   }
 }
 
@@ -151,7 +166,8 @@ TEST_CASE("finalize waits for a checkpoint that is under way, and ends checkpoin
   job.run_to(Phase::idle);
   CHECK(std::holds_alternative<FinalizeGrant>(job.port.said.back()));
   job.ask();
-  CHECK(job.port.answers.back().text == "the job has called MPI_Finalize; it cannot be checkpointed any more");
+  CHECK(job.port.answers.back().text ==
+        "the job has called MPI_Finalize; it cannot be checkpointed any more");
 }
 
 TEST_CASE("objects made during the closure refuse the checkpoint too") {
@@ -159,7 +175,8 @@ TEST_CASE("objects made during the closure refuse the checkpoint too") {
   job.root.ready();
   job.ask();
   job.run_to(Phase::stop);
-  job.root.hear(PhaseDone{1, Phase::stop, {{4, 1, "MPI_File_open", "files cannot be opened again yet"}}, {}});
+  job.root.hear(
+      PhaseDone{1, Phase::stop, {{4, 1, "MPI_File_open", "files cannot be opened again yet"}}, {}});
   job.root.hear(PhaseDone{1, Phase::idle, {}, {}});
   CHECK(job.port.answers.back().text ==
         "rank 4: 1 object of MPI_File_open cannot be saved yet: files cannot be opened again yet");

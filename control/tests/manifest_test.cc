@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include "control/manifest.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 
-#include <catch2/catch.hpp>
-
 #include "control/files.h"
-#include "control/manifest.h"
 #include "control/tests/test_tree.h"
 
 using namespace mana::control;
@@ -40,7 +40,9 @@ void write(const std::string& directory, const std::string& text) {
   REQUIRE(replace_file(directory, "manifest.json", text, 0600).ok());
 }
 
-std::string complaint(const std::string& directory) { return read_manifest(directory).error().text; }
+std::string complaint(const std::string& directory) {
+  return read_manifest(directory).error().text;
+}
 
 void write_images(const std::string& directory) {
   for (const ImageNote& image : sample().images) {
@@ -63,7 +65,8 @@ TEST_CASE("a manifest is read as it was written, images by rank") {
 
 TEST_CASE("a manifest that cannot be used says why") {
   TemporaryDirectory directory;
-  CHECK(complaint(directory.path()).find("manifest.json: No such file or directory") != std::string::npos);
+  CHECK(complaint(directory.path()).find("manifest.json: No such file or directory") !=
+        std::string::npos);
   write(directory.path(), "{ \"format_version\": 1, ");
   CHECK(complaint(directory.path()).find("is damaged: it is not JSON") != std::string::npos);
   write(directory.path(), "{}");
@@ -71,7 +74,8 @@ TEST_CASE("a manifest that cannot be used says why") {
   Manifest newer = sample();
   newer.format_version = 2;
   write(directory.path(), to_json(newer));
-  CHECK(complaint(directory.path()).find("has format version 2, this mana reads up to 1") != std::string::npos);
+  CHECK(complaint(directory.path()).find("has format version 2, this mana reads up to 1") !=
+        std::string::npos);
   Manifest fewer = sample();
   fewer.images.pop_back();
   write(directory.path(), to_json(fewer));
@@ -88,14 +92,18 @@ TEST_CASE("images are looked at before anything uses them") {
   std::string image = directory.path() + "/rank-000001.core";
   CHECK(check_images(directory.path(), sample()).ok());
   chmod(image.c_str(), 0620);
-  CHECK(check_images(directory.path(), sample()).error().text.find("can be written by others") != std::string::npos);
+  CHECK(check_images(directory.path(), sample()).error().text.find("can be written by others") !=
+        std::string::npos);
   chmod(image.c_str(), 0600);
   std::filesystem::resize_file(image, 3);
-  CHECK(check_images(directory.path(), sample()).error().text.find("has 3 bytes, the manifest says 4") != std::string::npos);
+  CHECK(check_images(directory.path(), sample())
+            .error()
+            .text.find("has 3 bytes, the manifest says 4") != std::string::npos);
   std::filesystem::remove(image);
   CHECK(check_images(directory.path(), sample()).error().text.find("rank 1: ") == 0);
   std::filesystem::create_symlink("/dev/zero", image);
-  CHECK(check_images(directory.path(), sample()).error().text.find("is not a regular file") != std::string::npos);
+  CHECK(check_images(directory.path(), sample()).error().text.find("is not a regular file") !=
+        std::string::npos);
 }
 
 TEST_CASE("images of another user are refused") {
@@ -106,5 +114,6 @@ TEST_CASE("images of another user are refused") {
   TemporaryDirectory directory;
   write_images(directory.path());
   REQUIRE(chown((directory.path() + "/rank-000000.core").c_str(), 12345, 0) == 0);
-  CHECK(check_images(directory.path(), sample()).error().text.find("belongs to user 12345") != std::string::npos);
+  CHECK(check_images(directory.path(), sample()).error().text.find("belongs to user 12345") !=
+        std::string::npos);
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "control/tests/model_world.h"
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include <fmt/format.h>
-
+#include "control/tests/model_world.h"
 #include "control/wire.h"
 
 namespace mana::control::model {
@@ -90,8 +89,10 @@ class World::Root : public RootPort {
     ++world_.opened_;
     return OpenGeneration{static_cast<uint64_t>(world_.opened_), "g"};
   }
-  Outcome commit(const OpenGeneration&, const std::vector<ImageNote>& images, const Costs&, uint32_t) override {
-    if (static_cast<int>(images.size()) != world_.program_.ranks) world_.wrong("commit without all images");
+  Outcome commit(const OpenGeneration&, const std::vector<ImageNote>& images, const Costs&,
+                 uint32_t) override {
+    if (static_cast<int>(images.size()) != world_.program_.ranks)
+      world_.wrong("commit without all images");
     ++world_.commits_;
     return Done{};
   }
@@ -130,9 +131,9 @@ World::World(Program program, uint64_t seed, Options options)
     contributors.insert(kSelf);
     node->relay = std::make_unique<Relay>(contributors);
     node->port = std::make_unique<Port>(*this, *node);
-    node->side = std::make_unique<Rank>(node->rank, *node->port, [this, r = node->rank](Up message) {
-      send_up(r, kSelf, std::move(message));
-    });
+    node->side = std::make_unique<Rank>(
+        node->rank, *node->port,
+        [this, r = node->rank](Up message) { send_up(r, kSelf, std::move(message)); });
   }
   root_port_ = std::make_unique<Root>(*this);
   JobRoot::Settings settings;
@@ -156,8 +157,10 @@ bool World::nonblocking_complete(int number) const {
 void World::send_up(int node, int from, Up message) {
   Node& at = *nodes_[static_cast<std::size_t>(node)];
   for (Up& merged : at.relay->hear(from, through_the_wire(message))) {
-    if (node == 0) root_->hear(std::move(merged));
-    else if (at.connected) at.up.push_back(std::move(merged));
+    if (node == 0)
+      root_->hear(std::move(merged));
+    else if (at.connected)
+      at.up.push_back(std::move(merged));
   }
 }
 
@@ -192,8 +195,10 @@ void World::die(int rank) {
   if (rank > 0 && was_connected) {
     Node& parent = *nodes_[static_cast<std::size_t>(dead.parent)];
     for (Up& up : parent.relay->lose(rank, Lost{{{rank, rank}}, "killed"})) {
-      if (parent.rank == 0) root_->hear(std::move(up));
-      else if (parent.connected) parent.up.push_back(std::move(up));
+      if (parent.rank == 0)
+        root_->hear(std::move(up));
+      else if (parent.connected)
+        parent.up.push_back(std::move(up));
     }
   }
   for (int child : dead.children) orphan(child);
@@ -215,29 +220,36 @@ void World::happen(const Happening& happening) {
   uint64_t client = ++asked_count_;
   asked_[client] = happening.what;
   Command command;
-  command.what = happening.what == Happening::What::cancel ? Command::What::cancel : Command::What::checkpoint;
+  command.what =
+      happening.what == Happening::What::cancel ? Command::What::cancel : Command::What::checkpoint;
   command.stop = happening.what == Happening::What::stop;
   root_->command(client, command);
 }
 
-// Every rank of one attempt must see the same counts when it forks, and no thread inside a collective anywhere.
+// Every rank of one attempt must see the same counts when it forks, and no thread inside a
+// collective anywhere.
 void World::check_snapshot(int rank) {
-  if (!nodes_[0]->alive || !root_->status().last_failure.empty()) return;  // given up already: others may go on by now
+  if (!nodes_[0]->alive || !root_->status().last_failure.empty())
+    return;  // given up already: others may go on by now
   std::map<uint64_t, uint64_t>& counts = at_snapshot_[static_cast<uint64_t>(opened_)];
   for (const auto& [uid, begun] : nodes_[static_cast<std::size_t>(rank)]->begun) {
     auto [at, fresh] = counts.try_emplace(uid, begun->load());
     if (!fresh && at->second != begun->load()) {
-      wrong(fmt::format("rank {} has begun {} on communicator {}, another member {}", rank, begun->load(), uid, at->second));
+      wrong(fmt::format("rank {} has begun {} on communicator {}, another member {}", rank,
+                        begun->load(), uid, at->second));
     }
   }
   for (const auto& node : nodes_) {
-    if (!node->alive || (node->rank > 0 && !node->connected)) continue;  // cut off: goes on; nothing will be committed
+    if (!node->alive || (node->rank > 0 && !node->connected))
+      continue;  // cut off: goes on; nothing will be committed
     for (const Thread& thread : node->threads) {
-      if (thread.entered) wrong(fmt::format("rank {} is inside a collective at the snapshot", node->rank));
+      if (thread.entered)
+        wrong(fmt::format("rank {} is inside a collective at the snapshot", node->rank));
     }
   }
   for (int number : nodes_[static_cast<std::size_t>(rank)]->nonblocking) {
-    if (!nonblocking_complete(number)) wrong(fmt::format("nonblocking collective {} is half done", number));
+    if (!nonblocking_complete(number))
+      wrong(fmt::format("nonblocking collective {} is half done", number));
   }
 }
 
@@ -249,7 +261,8 @@ bool World::finished() const {
     if (!node->down.empty() || !node->up.empty()) return false;
     if (died_ || leaving() || options_.may_hang) continue;
     for (const Thread& thread : node->threads) {
-      const auto& program = program_.of[static_cast<std::size_t>(node->rank)][static_cast<std::size_t>(thread.index)];
+      const auto& program =
+          program_.of[static_cast<std::size_t>(node->rank)][static_cast<std::size_t>(thread.index)];
       if (thread.at < program.size()) return false;
     }
   }
@@ -264,14 +277,18 @@ std::string World::run() {
   for (auto& rank : program_.of) {
     for (auto& thread : rank) {
       for (const Event& event : thread) {
-        if (event.comm >= 0) size_of_[event.number] = program_.comms[static_cast<std::size_t>(event.comm)].members.size();
+        if (event.comm >= 0)
+          size_of_[event.number] =
+              program_.comms[static_cast<std::size_t>(event.comm)].members.size();
       }
     }
   }
-  for (const Happening& happening : options_.happenings) last_happening_ = std::max(last_happening_, happening.step);
+  for (const Happening& happening : options_.happenings)
+    last_happening_ = std::max(last_happening_, happening.step);
   while (wrong_.empty() && !finished()) {
     if (++step_ > options_.step_limit) {
-      wrong(fmt::format("no end: phase {}, {} commands open{}", name_of(root_->phase()), asked_.size(), picture()));
+      wrong(fmt::format("no end: phase {}, {} commands open{}", name_of(root_->phase()),
+                        asked_.size(), picture()));
       break;
     }
     for (const Happening& happening : options_.happenings) {
@@ -285,7 +302,8 @@ std::string World::run() {
     }
   }
   for (const auto& node : nodes_) {
-    if (node->alive && !node->left && (node->intent || node->stop)) wrong(fmt::format("rank {} was left stopped", node->rank));
+    if (node->alive && !node->left && (node->intent || node->stop))
+      wrong(fmt::format("rank {} was left stopped", node->rank));
   }
   return wrong_;
 }
@@ -316,13 +334,17 @@ std::string World::picture() const {
     text += fmt::format("; {}{}: {}", view.rank, view.lagging ? " lags" : "", describe(view));
   }
   for (const auto& node : nodes_) {
-    text += fmt::format("; rank {} ({}):", node->rank, node->alive ? name_of(node->side->phase()) : "dead");
+    text += fmt::format("; rank {} ({}):", node->rank,
+                        node->alive ? name_of(node->side->phase()) : "dead");
     for (const Thread& thread : node->threads) {
-      text += fmt::format(" {}.{}{}{}", thread.at, thread.stage, thread.entered ? "e" : "", thread.parked ? "p" : "");
-      const auto& program = program_.of[static_cast<std::size_t>(node->rank)][static_cast<std::size_t>(thread.index)];
+      text += fmt::format(" {}.{}{}{}", thread.at, thread.stage, thread.entered ? "e" : "",
+                          thread.parked ? "p" : "");
+      const auto& program =
+          program_.of[static_cast<std::size_t>(node->rank)][static_cast<std::size_t>(thread.index)];
       if (thread.at < program.size()) {
         const Event& event = program[thread.at];
-        text += fmt::format("[{} comm {} number {} peer {} root {}]", static_cast<int>(event.what), event.comm, event.number, event.peer, event.root);
+        text += fmt::format("[{} comm {} number {} peer {} root {}]", static_cast<int>(event.what),
+                            event.comm, event.number, event.peer, event.root);
       }
     }
   }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A small world in which the whole protocol runs without sockets or real threads: random deadlock-free MPI programs on
-// ranks with several threads, the real Rank, Relay and JobRoot of every node, messages delayed at random but first-in
-// first-out per connection, and every message through the wire format.
+// A small world in which the whole protocol runs without sockets or real threads: random
+// deadlock-free MPI programs on ranks with several threads, the real Rank, Relay and JobRoot of
+// every node, messages delayed at random but first-in first-out per connection, and every message
+// through the wire format.
 //
-// A program is made from one list of events, each appended to the programs of the threads concerned: doing the events in
-// list order is always possible, so the program cannot deadlock, even with synchronous sends.
+// A program is made from one list of events, each appended to the programs of the threads
+// concerned: doing the events in list order is always possible, so the program cannot deadlock,
+// even with synchronous sends.
 #pragma once
 
 #include <atomic>
@@ -25,23 +27,32 @@
 namespace mana::control::model {
 
 struct Event {
-  enum class What { collective, begin_nonblocking, end_nonblocking, send, receive, work, finalize } what = What::work;
-  int comm = -1;             // collectives
-  int number = 0;            // which event this is: two sides of one event have the same
-  int peer = -1;             // send, receive
-  int root = -1;             // collective: -1 all wait for all, else the root leaves at once and the others after it came
-  bool flag = false;         // send: synchronous.  receive: posted with MPI_ANY_SOURCE
-  int steps = 0;             // work
-  int creates = -1;          // collective: this communicator exists when it is left
-  bool polls = false;        // receive: with MPI_Test in a loop, never seen to wait
+  enum class What {
+    collective,
+    begin_nonblocking,
+    end_nonblocking,
+    send,
+    receive,
+    work,
+    finalize
+  } what = What::work;
+  int comm = -1;   // collectives
+  int number = 0;  // which event this is: two sides of one event have the same
+  int peer = -1;   // send, receive
+  int root = -1;   // collective: -1 all wait for all, else the root leaves at once and the others
+                   // after it came
+  bool flag = false;   // send: synchronous.  receive: posted with MPI_ANY_SOURCE
+  int steps = 0;       // work
+  int creates = -1;    // collective: this communicator exists when it is left
+  bool polls = false;  // receive: with MPI_Test in a loop, never seen to wait
 };
 
 struct Comm {
   uint64_t uid = 0;
   std::set<int> members;
-  bool one_shot = false;     // counts calls of MPI_Comm_create_group and the like
-  bool exists = true;        // from the start
-  int thread = 0;            // calls its collectives, at every member: MPI wants them in one order
+  bool one_shot = false;  // counts calls of MPI_Comm_create_group and the like
+  bool exists = true;     // from the start
+  int thread = 0;         // calls its collectives, at every member: MPI wants them in one order
 };
 
 struct Program {
@@ -71,10 +82,15 @@ class World {
  public:
   World(Program program, uint64_t seed, Options options);
   ~World();
-  // Runs until everything asked for is answered and the program has ended (or nothing lives).  Empty, or what is wrong.
+  // Runs until everything asked for is answered and the program has ended (or nothing lives).
+  // Empty, or what is wrong.
   std::string run();
 
-  struct AnswerSeen { Happening::What to; Answer answer; int step = 0; };
+  struct AnswerSeen {
+    Happening::What to;
+    Answer answer;
+    int step = 0;
+  };
   const std::vector<AnswerSeen>& answers() const { return answers_; }
   int commits() const { return commits_; }
 

@@ -21,9 +21,12 @@ class Maker {
 
   void make(int events, bool finalizes) {
     for (int number = 0; number < events; ++number) {
-      if (chance(random_, 0.45)) collective(number);
-      else message(number);
-      if (chance(random_, 0.5)) append(below(random_, program_.ranks), below(random_, program_.threads), work(number));
+      if (chance(random_, 0.45))
+        collective(number);
+      else
+        message(number);
+      if (chance(random_, 0.5))
+        append(below(random_, program_.ranks), below(random_, program_.threads), work(number));
     }
     for (auto& [number, comm] : open_) end_nonblocking(number, comm);
     if (finalizes) finalize(events);
@@ -73,7 +76,8 @@ class Maker {
 
   void end_nonblocking(int number, int comm) {
     Event event{Event::What::end_nonblocking, comm, number, -1, -1, false, 0, -1};
-    for (int rank : program_.comms[static_cast<std::size_t>(comm)].members) append(rank, thread_of(comm), event);
+    for (int rank : program_.comms[static_cast<std::size_t>(comm)].members)
+      append(rank, thread_of(comm), event);
   }
 
   void message(int number) {
@@ -117,7 +121,8 @@ Program make_program(std::mt19937_64& random, bool finalizes) {
     Comm comm;
     comm.uid = 2 + static_cast<uint64_t>(i);
     int size = std::min(program.ranks, 2 + below(random, 2));
-    while (static_cast<int>(comm.members.size()) < size) comm.members.insert(below(random, program.ranks));
+    while (static_cast<int>(comm.members.size()) < size)
+      comm.members.insert(below(random, program.ranks));
     comm.one_shot = chance(random, 0.2);
     comm.thread = (1 + i) % program.threads;
     comm.exists = !comm.one_shot;
@@ -132,6 +137,11 @@ Program make_program(std::mt19937_64& random, bool finalizes) {
 }
 
 void add_deadlock(std::mt19937_64& random, Program& program) {
+  for (auto& rank : program.of) {
+    for (auto& thread : rank) {
+      for (Event& event : thread) event.polls = false;
+    }
+  }
   constexpr int kNumber = 1000;  // of no other event
   for (int rank : {0, 1}) {
     std::vector<Event>& events = program.of[static_cast<std::size_t>(rank)][0];

@@ -12,14 +12,16 @@ void World::next_event(Node&, Thread& thread) {
   thread.worked = 0;
 }
 
-// One step; true when something moved.  A thread inside a blocking collective of the lower half does not see `stop`.
+// One step; true when something moved.  A thread inside a blocking collective of the lower half
+// does not see `stop`.
 bool World::step_thread(Node& node, Thread& thread) {
   if (thread.parked) return false;
   if (node.stop && !thread.entered) {
     thread.parked = true;
     return false;
   }
-  const auto& program = program_.of[static_cast<std::size_t>(node.rank)][static_cast<std::size_t>(thread.index)];
+  const auto& program =
+      program_.of[static_cast<std::size_t>(node.rank)][static_cast<std::size_t>(thread.index)];
   if (thread.at >= program.size()) return false;
   const Event& event = program[thread.at];
   switch (event.what) {
@@ -27,25 +29,30 @@ bool World::step_thread(Node& node, Thread& thread) {
       if (++thread.worked >= event.steps) next_event(node, thread);
       return true;
     case Event::What::collective:
-    case Event::What::begin_nonblocking: return step_collective(node, thread, event);
+    case Event::What::begin_nonblocking:
+      return step_collective(node, thread, event);
     case Event::What::end_nonblocking: {
       const std::set<int>& members = program_.comms[static_cast<std::size_t>(event.comm)].members;
       bool over = nonblocking_complete(event.number);
-      if (!wait_for(node, thread, over, rank_set({members.begin(), members.end()}), "MPI_Wait")) return false;
+      if (!wait_for(node, thread, over, rank_set({members.begin(), members.end()}), "MPI_Wait"))
+        return false;
       node.nonblocking.erase(event.number);
       next_event(node, thread);
       return true;
     }
-    case Event::What::send: return step_send(node, thread, event);
+    case Event::What::send:
+      return step_send(node, thread, event);
     case Event::What::receive: {
       if (event.polls && !sent_.contains(event.number)) return true;  // one more MPI_Test
-      RankSet senders = event.flag ? RankSet{{0, program_.ranks - 1}} : RankSet{{event.peer, event.peer}};
+      RankSet senders =
+          event.flag ? RankSet{{0, program_.ranks - 1}} : RankSet{{event.peer, event.peer}};
       if (!wait_for(node, thread, sent_.contains(event.number), senders, "MPI_Recv")) return false;
       received_.insert(event.number);
       next_event(node, thread);
       return true;
     }
-    case Event::What::finalize: return step_finalize(node, thread, event);
+    case Event::What::finalize:
+      return step_finalize(node, thread, event);
   }
   return false;
 }
@@ -53,11 +60,15 @@ bool World::step_thread(Node& node, Thread& thread) {
 bool World::step_send(Node& node, Thread& thread, const Event& event) {
   if (thread.stage == 0) {
     sent_.insert(event.number);
-    if (event.flag) thread.stage = 1;
-    else next_event(node, thread);
+    if (event.flag)
+      thread.stage = 1;
+    else
+      next_event(node, thread);
     return true;
   }
-  if (!wait_for(node, thread, received_.contains(event.number), {{event.peer, event.peer}}, "MPI_Ssend")) return false;
+  if (!wait_for(node, thread, received_.contains(event.number), {{event.peer, event.peer}},
+                "MPI_Ssend"))
+    return false;
   next_event(node, thread);
   return true;
 }
@@ -71,7 +82,8 @@ bool World::step_finalize(Node& node, Thread& thread, const Event& event) {
   }
   thread.shown.inside_uid = 0;
   for (const Thread& other : node.threads) {
-    const auto& program = program_.of[static_cast<std::size_t>(node.rank)][static_cast<std::size_t>(other.index)];
+    const auto& program =
+        program_.of[static_cast<std::size_t>(node.rank)][static_cast<std::size_t>(other.index)];
     if (&other != &thread && other.at < program.size()) return false;
   }
   if (!node.side->finalize(thread.id)) return false;
@@ -80,7 +92,8 @@ bool World::step_finalize(Node& node, Thread& thread, const Event& event) {
 }
 
 // An interruptible wait: while intent is set the thread says for whom it waits.
-bool World::wait_for(Node& node, Thread& thread, bool over, const RankSet& ranks, const char* call) {
+bool World::wait_for(Node& node, Thread& thread, bool over, const RankSet& ranks,
+                     const char* call) {
   if (over) {
     if (std::exchange(thread.announced, false)) node.side->running(thread.id);
     return true;
@@ -92,7 +105,8 @@ bool World::wait_for(Node& node, Thread& thread, bool over, const RankSet& ranks
   return false;
 }
 
-// The wrapper's way into a collective, in the steps at which a checkpoint can come in between.  True: counted.
+// The wrapper's way into a collective, in the steps at which a checkpoint can come in between.
+// True: counted.
 bool World::begin_collective(Node& node, Thread& thread, const Event& event) {
   const Comm& comm = program_.comms[static_cast<std::size_t>(event.comm)];
   Counter counter{comm.uid, node.begun[comm.uid].get(), {}};
@@ -107,7 +121,8 @@ bool World::begin_collective(Node& node, Thread& thread, const Event& event) {
       counter.begun->fetch_add(1);
       if (node.intent) node.side->begun(counter);
       return true;
-    default: return node.side->may_begin(thread.id, counter);
+    default:
+      return node.side->may_begin(thread.id, counter);
   }
 }
 
@@ -127,8 +142,10 @@ bool World::step_collective(Node& node, Thread& thread, const Event& event) {
     }
     return true;
   }
-  bool leave = event.root >= 0 ? node.rank == event.root || who.contains(event.root)
-                               : who.size() == program_.comms[static_cast<std::size_t>(event.comm)].members.size();
+  bool leave =
+      event.root >= 0
+          ? node.rank == event.root || who.contains(event.root)
+          : who.size() == program_.comms[static_cast<std::size_t>(event.comm)].members.size();
   if (!leave) return false;
   if (event.creates >= 0) {
     const Comm& made = program_.comms[static_cast<std::size_t>(event.creates)];

@@ -11,8 +11,8 @@ namespace mana::control::model {
 struct World::Thread {
   int index = 0;
   ThreadId id = 0;
-  std::size_t at = 0;      // next event
-  int stage = 0;           // within it
+  std::size_t at = 0;  // next event
+  int stage = 0;       // within it
   int worked = 0;
   bool entered = false;    // in a blocking collective of the lower half
   bool announced = false;  // waiting() was told

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <catch2/catch.hpp>
-
 #include "control/place.h"
+
+#include <catch2/catch.hpp>
 
 using namespace mana::control;
 
@@ -26,7 +26,7 @@ TEST_CASE("leaders of hosts form a tree of bounded degree, however ranks are dea
   for (int r = 0; r < 40; ++r) hosts.push_back(r % 10);  // round robin
   Place place = find_place(3, cards_on(hosts), 2);
   CHECK_FALSE(place.one_host);
-  CHECK(place.parents[13] == 3);   // same host as rank 3
+  CHECK(place.parents[13] == 3);  // same host as rank 3
   CHECK(place.parents[1] == 0);
   CHECK(place.parents[2] == 0);
   CHECK(place.parents[3] == 1);

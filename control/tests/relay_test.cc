@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <catch2/catch.hpp>
-
 #include "control/relay.h"
+
+#include <catch2/catch.hpp>
 
 using namespace mana::control;
 
 TEST_CASE("a relay passes one merged report when everybody has reported") {
   Relay relay({-1, 3, 4});
   CHECK(relay.hear(-1, Report{1, {{7, 2, {}}}, {}}).empty());
-  CHECK(relay.hear(3, Report{1, {{7, 5, {}}, {8, 1, {}}}, {{3, 1, "MPI_Win_create", "no"}}}).empty());
+  CHECK(
+      relay.hear(3, Report{1, {{7, 5, {}}, {8, 1, {}}}, {{3, 1, "MPI_Win_create", "no"}}}).empty());
   auto out = relay.hear(4, Report{1, {}, {}});
   REQUIRE(out.size() == 1);
   const auto& report = std::get<Report>(out[0]);

@@ -10,18 +10,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <asio/io_context.hpp>
+#include <asio/local/stream_protocol.hpp>
+#include <asio/post.hpp>
+#include <asio/read.hpp>
+#include <asio/write.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
-
-#include <asio/io_context.hpp>
-#include <asio/local/stream_protocol.hpp>
-#include <asio/post.hpp>
-#include <asio/read.hpp>
-#include <asio/write.hpp>
 
 #include "control/generations.h"
 #include "control/join.h"
@@ -39,7 +38,8 @@ struct Shared {
 };
 
 Shared* make_shared_memory(int ranks) {
-  void* at = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* at =
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) throw std::runtime_error("mmap");
   auto* shared = static_cast<Shared*>(at);
   pthread_barrierattr_t attributes;
@@ -51,16 +51,24 @@ Shared* make_shared_memory(int ranks) {
 
 class FakeRank : public RankPort {
  public:
-  FakeRank(int rank, const std::string& directory, TestJobOptions options, Shared* shared, int socket)
-      : rank_(rank), directory_(directory), options_(options), shared_(shared), test_(io_, asio::local::stream_protocol(), socket) {}
+  FakeRank(int rank, const std::string& directory, TestJobOptions options, Shared* shared,
+           int socket)
+      : rank_(rank),
+        directory_(directory),
+        options_(options),
+        shared_(shared),
+        test_(io_, asio::local::stream_protocol(), socket) {}
 
   void run() {
-    Result<NodeSetup> joined = join_job(io_, rank_, options_.ranks, [this](const void* mine, void* all, std::size_t bytes) {
-      std::memcpy(shared_->bytes + static_cast<std::size_t>(rank_) * bytes, mine, bytes);
-      pthread_barrier_wait(&shared_->barrier);
-      std::memcpy(all, shared_->bytes, bytes * static_cast<std::size_t>(options_.ranks));
-      pthread_barrier_wait(&shared_->barrier);
-    }, card());
+    Result<NodeSetup> joined = join_job(
+        io_, rank_, options_.ranks,
+        [this](const void* mine, void* all, std::size_t bytes) {
+          std::memcpy(shared_->bytes + static_cast<std::size_t>(rank_) * bytes, mine, bytes);
+          pthread_barrier_wait(&shared_->barrier);
+          std::memcpy(all, shared_->bytes, bytes * static_cast<std::size_t>(options_.ranks));
+          pthread_barrier_wait(&shared_->barrier);
+        },
+        card());
     NodeSetup setup = std::move(joined.value());
     setup.warn = [](const std::string&) {};
     setup.settings.stuck_patience = 0.5;
@@ -68,7 +76,8 @@ class FakeRank : public RankPort {
       DeskSetup desk;
       desk.directory = directory_;
       desk.file = job_file_of(setup);
-      desk.file.host_id = hexadecimal(my_card().host, sizeof my_card().host);  // the test itself is on rank 0's host
+      desk.file.host_id = hexadecimal(
+          my_card().host, sizeof my_card().host);  // the test itself is on rank 0's host
       desk.manifest.program = "/bin/true";
       setup.desk = desk;
     }
@@ -81,16 +90,22 @@ class FakeRank : public RankPort {
     node.stop();
   }
 
-  double now() override { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+  double now() override {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  }
   void set_intent(bool) override {}
   void collect_counters(RankClosure&, bool) override {}
   std::vector<Observed> observe() override { return {{1, 0, 0}}; }
   std::vector<RefusalNote> refusals() override {
-    if (rank_ == options_.refusing_rank) return {{rank_, 2, "MPI_Win_create", "windows cannot be made again yet"}};
+    if (rank_ == options_.refusing_rank)
+      return {{rank_, 2, "MPI_Win_create", "windows cannot be made again yet"}};
     return {};
   }
   Outcome request_stop() override { return Done{}; }
-  Result<StepResult> poll_stop() override { return StepResult{rank_ != options_.computing_rank, 0}; }
+  Result<StepResult> poll_stop() override {
+    return StepResult{rank_ != options_.computing_rank, 0};
+  }
   Result<StepResult> service(Phase) override { return StepResult{true, 0}; }
   Outcome fork_image(const std::string& directory, uint64_t, ImageFinished finished) override {
     if (rank_ == options_.failing_rank) return Error{"write image: No space left on device"};
@@ -100,7 +115,8 @@ class FakeRank : public RankPort {
       note.bytes = 7;
       std::string path = directory + "/" + note.file;
       std::ofstream(path) << "image\n\n";
-      std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+      std::filesystem::permissions(
+          path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
       finished(note);
     };
     report('s');
@@ -172,7 +188,8 @@ TestJob::TestJob(const std::string& directory, TestJobOptions options) : directo
   Shared* shared = make_shared_memory(options.ranks);
   for (int rank = 0; rank < options.ranks; ++rank) {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) throw std::runtime_error("socketpair");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+      throw std::runtime_error("socketpair");
     pid_t id = fork();
     if (id == 0) {
       for (const Process& other : processes_) close(other.socket);
@@ -216,7 +233,9 @@ void TestJob::finish_images() {
   }
 }
 
-void TestJob::finalize(int rank) { (void)!write(processes_[static_cast<std::size_t>(rank)].socket, "f", 1); }
+void TestJob::finalize(int rank) {
+  (void)!write(processes_[static_cast<std::size_t>(rank)].socket, "f", 1);
+}
 
 void TestJob::kill(int rank) {
   Process& process = processes_[static_cast<std::size_t>(rank)];

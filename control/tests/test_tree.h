@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A job of real processes on loopback sockets whose ranks do nothing but take part in the control tree: a fake RankPort says
-// yes to everything and writes a few bytes as the image.  The test talks to each rank over a socket pair, so
-// that it never has to sleep: it waits for what a rank reports.
+// A job of real processes on loopback sockets whose ranks do nothing but take part in the control
+// tree: a fake RankPort says yes to everything and writes a few bytes as the image.  The test talks
+// to each rank over a socket pair, so that it never has to sleep: it waits for what a rank reports.
 #pragma once
 
 #include <sys/types.h>
@@ -25,11 +25,12 @@ class TemporaryDirectory {
 
 struct TestJobOptions {
   int ranks = 4;
-  int ranks_per_host = 1000;   // fewer: the tree gets inner nodes, as if the ranks were on several hosts
-  bool hold_images = false;    // an image is finished only when the test says so
-  int failing_rank = -1;       // cannot write its image
-  int computing_rank = -1;     // its thread cannot be parked
-  int refusing_rank = -1;      // holds a window
+  int ranks_per_host =
+      1000;  // fewer: the tree gets inner nodes, as if the ranks were on several hosts
+  bool hold_images = false;  // an image is finished only when the test says so
+  int failing_rank = -1;     // cannot write its image
+  int computing_rank = -1;   // its thread cannot be parked
+  int refusing_rank = -1;    // holds a window
 };
 
 class TestJob {
@@ -37,19 +38,20 @@ class TestJob {
   TestJob(const std::string& directory, TestJobOptions options);
   ~TestJob();  // kills what still lives
 
-  // What ranks report: 'r' joined, 's' forked for its image, 'o' goes on, 'g' finalize granted, 'l' leaves with code 75.
-  void expect(int rank, char what);          // skips others; throws after half a minute
+  // What ranks report: 'r' joined, 's' forked for its image, 'o' goes on, 'g' finalize granted, 'l'
+  // leaves with code 75.
+  void expect(int rank, char what);  // skips others; throws after half a minute
   void expect_all(char what);
   void finish_images();
   void finalize(int rank);
-  void kill(int rank);                       // SIGKILL
-  int status_of(int rank);                   // waits for its end
+  void kill(int rank);      // SIGKILL
+  int status_of(int rank);  // waits for its end
 
   Result<Answer> checkpoint(bool stop = false);
   Result<Answer> ask(Command command);
   // A checkpoint whose command runs in a process of its own.
   pid_t begin_checkpoint();
-  bool end_checkpoint(pid_t command);        // true: committed
+  bool end_checkpoint(pid_t command);  // true: committed
   std::vector<std::string> story;
 
  private:

@@ -3,10 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
-
-#include <catch2/catch.hpp>
 
 #include "control/generations.h"
 #include "control/manifest.h"
@@ -17,7 +16,9 @@ using namespace mana::control::test;
 
 namespace {
 
-std::string text_of(const Result<Answer>& answer) { return answer.ok() ? answer.value().text : answer.error().text; }
+std::string text_of(const Result<Answer>& answer) {
+  return answer.ok() ? answer.value().text : answer.error().text;
+}
 
 bool empty_but_for_generations(const std::string& directory) {
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
@@ -92,7 +93,9 @@ TEST_CASE("objects that cannot be saved refuse the checkpoint by name and reason
   TestJob job(directory.path(), {.ranks = 3, .refusing_rank = 2});
   Result<Answer> answer = job.checkpoint();
   REQUIRE(answer.ok());
-  CHECK(answer.value().text == "rank 2: 2 objects of MPI_Win_create cannot be saved yet: windows cannot be made again yet");
+  CHECK(
+      answer.value().text ==
+      "rank 2: 2 objects of MPI_Win_create cannot be saved yet: windows cannot be made again yet");
 }
 
 TEST_CASE("a rank killed while images are written drops that generation only") {
@@ -134,7 +137,8 @@ TEST_CASE("a checkpoint that waits for a rank can be cancelled, and says for who
   TestJob job(directory.path(), {.ranks = 3, .computing_rank = 2});
   pid_t command = job.begin_checkpoint();
   std::string status;
-  while (status.find("rank 2, computing") == std::string::npos) {  // until the first look at the ranks is in
+  while (status.find("rank 2, computing") ==
+         std::string::npos) {  // until the first look at the ranks is in
     Result<Answer> answer = job.ask({Command::What::status, false, 0});
     REQUIRE(answer.ok());
     status = answer.value().text;
@@ -170,9 +174,7 @@ TEST_CASE("a directory with a running job is not given to another") {
 
 TEST_CASE("a job file left behind by a killed job does not count") {
   TemporaryDirectory directory;
-  {
-    TestJob job(directory.path(), {.ranks = 2});
-  }
+  { TestJob job(directory.path(), {.ranks = 2}); }
   CHECK(std::filesystem::exists(directory.path() + "/control.json"));
   CHECK(prepare_directory(directory.path()).ok());
   TestJob next(directory.path(), {.ranks = 2});

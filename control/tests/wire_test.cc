@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <random>
+#include "control/wire.h"
 
 #include <catch2/catch.hpp>
-
-#include "control/wire.h"
+#include <random>
 
 using namespace mana::control;
 
 namespace {
 
-std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
 
 }  // namespace
 
 TEST_CASE("a message with lists in lists comes out as it went in") {
-  RankView view{3, Phase::closure, true, false, {7, 9}, {{ThreadState::waiting, 0, {{1, 4}, {8, 8}}, "MPI_Recv"}}, 1.5, 2};
+  RankView view{3,      Phase::closure,
+                true,   false,
+                {7, 9}, {{ThreadState::waiting, 0, {{1, 4}, {8, 8}}, "MPI_Recv"}},
+                1.5,    2};
   std::string bytes = encode(Up(Reply{5, 6, true, false, 77, {view}}));
   Up message = decode<Up>(bytes_of(bytes)).value();
   const auto& reply = std::get<Reply>(message);

@@ -80,7 +80,8 @@ void infos_are_taken() {
 void subtract(uint64_t op_object, void* in, void* inout, int32_t* length, uint64_t lower_datatype) {
   CHECK_EQ(op_object, 0x1234u);
   CHECK_EQ(lower_datatype, resolved(abi::INT));
-  for (int i = 0; i < *length; ++i) static_cast<int*>(inout)[i] = static_cast<int*>(in)[i] - static_cast<int*>(inout)[i];
+  for (int i = 0; i < *length; ++i)
+    static_cast<int*>(inout)[i] = static_cast<int*>(in)[i] - static_cast<int*>(inout)[i];
 }
 
 void operators_call_the_upper_half() {
@@ -95,7 +96,8 @@ void operators_call_the_upper_half() {
   CHECK_EQ(op_create(&make), 0);
   const int mine[] = {10 * job.rank, 7};
   int result[2] = {};
-  CHECK_EQ(MPI_Allreduce(mine, result, 2, MPI_INT, native_op(make.op), MPI_COMM_WORLD), MPI_SUCCESS);
+  CHECK_EQ(MPI_Allreduce(mine, result, 2, MPI_INT, native_op(make.op), MPI_COMM_WORLD),
+           MPI_SUCCESS);
   CHECK_EQ(result[0], -10);
   CHECK_EQ(result[1], 0);
   core::OpFree free{make.op};

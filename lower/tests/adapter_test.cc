@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The adapter's operations, called as the upper half would call them, in an ordinary MPI job of two ranks.
+// The adapter's operations, called as the upper half would call them, in an ordinary MPI job of two
+// ranks.
 #include "lower/adapter.h"
 
 #include <atomic>
@@ -43,8 +44,8 @@ void barrier() {
 }
 
 void constants_resolve() {
-  for (int32_t constant : {abi::COMM_WORLD, abi::COMM_SELF, abi::INT, abi::DOUBLE, abi::TWO_INT, abi::SUM,
-                           abi::GROUP_EMPTY, abi::MESSAGE_NO_PROC}) {
+  for (int32_t constant : {abi::COMM_WORLD, abi::COMM_SELF, abi::INT, abi::DOUBLE, abi::TWO_INT,
+                           abi::SUM, abi::GROUP_EMPTY, abi::MESSAGE_NO_PROC}) {
     CHECK_EQ(resolved(constant) != 0, true);
   }
   CHECK_EQ(resolved(abi::COMM_NULL), 0u);
@@ -76,7 +77,8 @@ void messages_arrive(int mode, int bytes) {
     CHECK_EQ(send(&block), 0);
   } else {
     abi::Status status{};
-    core::Recv block{buffer.data(), bytes + 8, job.byte, abi::ANY_SOURCE, abi::ANY_TAG, job.world, &status, 0};
+    core::Recv block{buffer.data(), bytes + 8, job.byte, abi::ANY_SOURCE,
+                     abi::ANY_TAG,  job.world, &status,  0};
     buffer.resize(static_cast<std::size_t>(bytes) + 8);
     block.buffer = buffer.data();
     CHECK_EQ(recv(&block), 0);
@@ -177,7 +179,8 @@ void matched_probe_takes_the_message() {
   CHECK_EQ(nothing.flag, 0);
 }
 
-// wait_each with a smaller need, as for Waitany: exactly those that are there, the others stay pending.
+// wait_each with a smaller need, as for Waitany: exactly those that are there, the others stay
+// pending.
 void some_of_many_complete() {
   constexpr int kCount = 70;
   std::vector<int> values(kCount, -1);
@@ -185,7 +188,8 @@ void some_of_many_complete() {
   std::vector<abi::Status> statuses(kCount);
   if (job.rank == 1) {
     for (int i = 0; i < kCount; ++i) {
-      core::Irecv block = receive_into(&values[static_cast<std::size_t>(i)], sizeof(int), 0, 100 + i);
+      core::Irecv block =
+          receive_into(&values[static_cast<std::size_t>(i)], sizeof(int), 0, 100 + i);
       CHECK_EQ(irecv(&block), 0);
       requests[static_cast<std::size_t>(i)] = block.request;
     }

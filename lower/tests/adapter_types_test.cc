@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Each combiner, made from its contents, against the same type made by the library's own constructor.
+// Each combiner, made from its contents, against the same type made by the library's own
+// constructor.
 #include <mpi.h>
 
 #include <numeric>
@@ -36,7 +37,8 @@ std::vector<char> packed(MPI_Datatype datatype) {
   std::vector<char> source(4096), out(8192);
   std::iota(source.begin(), source.end(), 0);
   int position = 0;
-  MPI_Pack(source.data() + 1024, 1, datatype, out.data(), static_cast<int>(out.size()), &position, MPI_COMM_SELF);
+  MPI_Pack(source.data() + 1024, 1, datatype, out.data(), static_cast<int>(out.size()), &position,
+           MPI_COMM_SELF);
   out.resize(static_cast<std::size_t>(position));
   return out;
 }
@@ -77,7 +79,10 @@ void lists_of_blocks(uint64_t element) {
   same_type({abi::COMBINER_HINDEXED_BLOCK, {3, 2}, {0, 20, 40}, {element}}, type);
   const MPI_Datatype parts[] = {MPI_INT, MPI_DOUBLE, MPI_CHAR};
   MPI_Type_create_struct(3, lengths, bytes, parts, &type);
-  same_type({abi::COMBINER_STRUCT, {3, 2, 1, 3}, {0, 20, 40}, {element, resolved(abi::DOUBLE), resolved(abi::CHAR)}},
+  same_type({abi::COMBINER_STRUCT,
+             {3, 2, 1, 3},
+             {0, 20, 40},
+             {element, resolved(abi::DOUBLE), resolved(abi::CHAR)}},
             type);
   MPI_Type_indexed(0, nullptr, nullptr, MPI_INT, &type);
   same_type({abi::COMBINER_INDEXED, {0}, {}, {element}}, type);
@@ -87,13 +92,14 @@ void parts_of_arrays(uint64_t element) {
   MPI_Datatype type;
   const int sizes[] = {6, 5}, subsizes[] = {2, 3}, starts[] = {1, 2};
   MPI_Type_create_subarray(2, sizes, subsizes, starts, MPI_ORDER_FORTRAN, MPI_INT, &type);
-  same_type({abi::COMBINER_SUBARRAY, {2, 6, 5, 2, 3, 1, 2, abi::ORDER_FORTRAN}, {}, {element}}, type);
+  same_type({abi::COMBINER_SUBARRAY, {2, 6, 5, 2, 3, 1, 2, abi::ORDER_FORTRAN}, {}, {element}},
+            type);
   const int kinds[] = {MPI_DISTRIBUTE_BLOCK, MPI_DISTRIBUTE_CYCLIC};
   const int blocks[] = {MPI_DISTRIBUTE_DFLT_DARG, 2}, processes[] = {2, 2};
   MPI_Type_create_darray(4, 1, 2, sizes, kinds, blocks, processes, MPI_ORDER_C, MPI_INT, &type);
   same_type({abi::COMBINER_DARRAY,
-             {4, 1, 2, 6, 5, abi::DISTRIBUTE_BLOCK, abi::DISTRIBUTE_CYCLIC, abi::DISTRIBUTE_DFLT_DARG, 2, 2, 2,
-              abi::ORDER_C},
+             {4, 1, 2, 6, 5, abi::DISTRIBUTE_BLOCK, abi::DISTRIBUTE_CYCLIC,
+              abi::DISTRIBUTE_DFLT_DARG, 2, 2, 2, abi::ORDER_C},
              {},
              {element}},
             type);

@@ -284,6 +284,53 @@ void interrupted_calls_go_on() {
   }
 }
 
+void messages_to_oneself_keep_their_order() {
+  int first = 1, second = 2, third = 3, in[3] = {}, peer = rank ^ 1, from_peer = 50;
+  Request* receives[3];
+  Request* send;
+  abi::Status status;
+  // A receive from any source is posted first: the first message is its, the others are the queue's, in order.
+  CHECK_OK(Irecv(&in[0], 1, type_int, abi::ANY_SOURCE, 5, all, &receives[0]));
+  CHECK_OK(Irecv(&in[1], 1, type_int, rank, 5, all, &receives[1]));
+  CHECK_OK(Send(&first, 1, type_int, rank, 5, all));
+  CHECK_OK(Isend(&second, 1, type_int, rank, 5, all, &send));
+  CHECK_OK(Wait(&send, nullptr));
+  pause_here();
+  CHECK_OK(Send(&third, 1, type_int, rank, 5, all));
+  CHECK_OK(Waitall(2, receives, nullptr));
+  CHECK_EQ(in[0], 1);
+  CHECK_EQ(in[1], 2);
+  CHECK_OK(Recv(&in[2], 1, type_int, abi::ANY_SOURCE, 5, all, &status));
+  CHECK_EQ(in[2], 3);
+  CHECK_EQ(status.source, rank);
+  // The receive from any source is taken by another rank's message: the message to oneself is unmatched below.
+  CHECK_OK(Irecv(&in[0], 1, type_int, abi::ANY_SOURCE, 6, all, &receives[0]));
+  CHECK_OK(Barrier(all));
+  CHECK_OK(Send(&from_peer, 1, type_int, peer, 6, all));
+  CHECK_OK(Barrier(all));
+  CHECK_OK(Send(&first, 1, type_int, rank, 6, all));
+  CHECK_OK(Send(&second, 1, type_int, rank, 6, all));
+  pause_here();
+  CHECK_OK(Wait(&receives[0], &status));
+  CHECK_OK(Recv(&in[1], 1, type_int, abi::ANY_SOURCE, abi::ANY_TAG, all, nullptr));
+  CHECK_OK(Recv(&in[2], 1, type_int, abi::ANY_SOURCE, abi::ANY_TAG, all, nullptr));
+  CHECK_EQ(in[0] + in[1] + in[2], 53);
+  CHECK_EQ(in[1] < in[2], true);
+  // A synchronous one is complete when it is received, not before; a truncated one says so.
+  int flag = -1, two[2] = {7, 8};
+  CHECK_OK(Issend(two, 2, type_int, rank, 8, all, &send));
+  CHECK_OK(Test(&send, &flag, nullptr));
+  CHECK_EQ(flag, 0);
+  pause_here();
+  CHECK_EQ(Recv(in, 1, type_int, rank, 8, all, nullptr), abi::ERR_TRUNCATE);
+  CHECK_OK(Wait(&send, nullptr));
+  CHECK_OK(Irecv(in, 1, type_int, rank, 9, all, &receives[0]));
+  pause_here();
+  CHECK_OK(Cancel(&receives[0]));
+  CHECK_OK(Wait(&receives[0], &status));
+  CHECK_EQ(status.cancelled, 1);
+}
+
 void messages_to_oneself() {
   int out = 3, in = 0;
   Request* request;
@@ -357,6 +404,7 @@ int main() {
   wait_and_test_in_all_their_forms();
   interrupted_calls_go_on();
   messages_to_oneself();
+  messages_to_oneself_keep_their_order();
   freed_requests_are_drained();
   generalized_requests_live_above();
   return finish();
