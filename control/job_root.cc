@@ -172,6 +172,10 @@ void JobRoot::judge(Reply& reply) {
     last_told_ = now;
     poll_patience_ = std::min(poll_patience_ * 2, kLongestPollPatience);
   }
+  // Stuck may be our own doing: a synchronous send that is over is held back until its receiver says so, which cannot speak inside a
+  // collective.  No other rank has to move for that receiver to have taken the message: had it not, the program would wait
+  // for itself.  So the send may complete.
+  if (verdict == ClosureJudge::Verdict::stuck) port_.broadcast(Release{attempt_});
   if (verdict != ClosureJudge::Verdict::stuck)
     stuck_since_ = -1;
   else if (stuck_since_ < 0)

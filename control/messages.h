@@ -94,6 +94,10 @@ struct Permits {
   uint64_t attempt = 0;
   std::vector<int32_t> ranks;
 };
+// Nothing moves: a completed synchronous send that still waits for its receiver's word need not wait any longer.
+struct Release {
+  uint64_t attempt = 0;
+};
 struct Query {
   uint64_t attempt = 0;
   uint32_t round = 0;
@@ -121,7 +125,7 @@ struct Leave {
   int32_t exit_code = 0;
 };                        // committed under --stop: end
 struct FinalizeGrant {};  // everybody has come to MPI_Finalize
-using Down = std::variant<Intent, Targets, Permits, Query, Advance, Resume, Abandon, Settle, Leave,
+using Down = std::variant<Intent, Targets, Permits, Release, Query, Advance, Resume, Abandon, Settle, Leave,
                           FinalizeGrant>;
 
 // --- up

@@ -78,6 +78,10 @@ void Rank::on(const Permits& permits) {
   flush();
 }
 
+void Rank::on(const Release& release) {
+  if (release.attempt == attempt_ && phase_ == Phase::closure) port_.release_held_sends();
+}
+
 void Rank::on(const Query& query) {
   if (query.attempt != attempt_) return;
   std::vector<Observed> threads;

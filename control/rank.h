@@ -35,6 +35,8 @@ class RankPort {
   // closure's lock.
   virtual void collect_counters(RankClosure& closure, bool all) = 0;
   virtual std::vector<Observed> observe() = 0;  // threads that have called MPI
+  // Synchronous sends that are held back until their receivers have said that they took the message complete now.
+  virtual void release_held_sends() = 0;
   virtual std::vector<RefusalNote> refusals() = 0;
   virtual Outcome request_stop() = 0;
   virtual Result<StepResult> poll_stop() = 0;  // done: every thread is parked
@@ -80,6 +82,7 @@ class Rank {
   void on(const Intent&);
   void on(const Targets&);
   void on(const Permits&);
+  void on(const Release&);
   void on(const Query&);
   void on(const Advance&);
   void on(const Resume&);

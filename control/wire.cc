@@ -50,6 +50,10 @@ void fields(A& a, Permits& m) {
   a(m.attempt, m.ranks);
 }
 template <class A>
+void fields(A& a, Release& m) {
+  a(m.attempt);
+}
+template <class A>
 void fields(A& a, Query& m) {
   a(m.attempt, m.round, m.detail);
 }

@@ -104,6 +104,10 @@ std::vector<control::Observed> AgentPort::observe() {
   return threads;
 }
 
+void AgentPort::release_held_sends() {
+  if (upper() != nullptr) upper()->control.releases.fetch_add(1);
+}
+
 std::vector<control::RefusalNote> AgentPort::refusals() {
   std::vector<control::RefusalNote> notes;
   if (upper() == nullptr) return notes;

@@ -38,7 +38,7 @@ class Job {
     meeting_ = rendezvous_open(rank);
     meeting_.nudge = [] {
       int flag = 0;
-      MPI_Iprobe(MPI_ANY_SOURCE, 0, MPI_COMM_SELF, &flag, MPI_STATUS_IGNORE);
+      MPI_Iprobe(MPI_ANY_SOURCE, 32001, MPI_COMM_WORLD, &flag, MPI_STATUS_IGNORE);  // a tag that nobody uses
     };
   }
   int failures() const { return failures_; }

@@ -43,6 +43,8 @@ constinit List<Outgoing> outgoing = {};
 constinit List<Question> questions = {};
 constinit bool parked_judging = false;  // questions travel with the exchange now
 
+constinit uint32_t releases_heard = 0;
+
 // Notes per world rank, since the job began; null until the first.
 constinit uint64_t* sent_to = nullptr;
 constinit uint64_t* received_from = nullptr;
@@ -209,6 +211,8 @@ void give_up_verdicts(Call& call) {
 
 void ask_receiver(Call& call, Request* request) {
   if (request->comm->counter == nullptr) return;  // to itself
+  // An older release is not meant for this one.
+  if (held_sends == 0) releases_heard = upper_interface.control.releases.load(std::memory_order_relaxed);
   request->held = kAwaitsVerdict;
   ++held_sends;
   if (!parked_judging) send_note(call, receiver_of(request), question_about(request));
@@ -238,6 +242,11 @@ void take_notes(Call& call) {
     hear_note(call, probe.status.source, note);
   }
   if (!questions.empty()) answer_questions(call);
+  const uint32_t releases = upper_interface.control.releases.load(std::memory_order_relaxed);
+  if (held_sends != 0 && releases != releases_heard && !parked_judging) {
+    releases_heard = releases;
+    give_up_verdicts(call);
+  }
   // The checkpoint was given up while the application ran: nobody may be listening any more.
   if (held_sends != 0 && !intended() && !parked_judging) give_up_verdicts(call);
 }

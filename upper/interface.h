@@ -16,7 +16,7 @@ namespace mana {
 
 inline constexpr long kRegisterCall = 0x4d414e41;  // rax; rdi = UpperInterface*; returns 0, or -ENOSYS without a gate
 inline constexpr uint64_t kInterfaceMagic = 0x3165636166414e4d;
-inline constexpr uint32_t kInterfaceVersion = 1;
+inline constexpr uint32_t kInterfaceVersion = 2;
 
 // Every function of the lower half has this shape: one argument block (core_ops.h, or generated), in neutral terms.
 // Returns 0, a neutral error class (abi.h, ERR_*), or kInterrupted.
@@ -67,6 +67,8 @@ struct Control {                         // written by the agent, read by wrappe
   std::atomic<uint32_t> restarts;        // how often this upper half has met a fresh lower half
   std::atomic<uint32_t> job_ending;      // Finalize was agreed by all ranks
   std::atomic<int64_t> clock_offset_ns;  // added to CLOCK_MONOTONIC so that MPI_Wtime never runs backwards
+  std::atomic<uint32_t> releases;        // each: held synchronous sends need not wait for their receivers' answers
+  uint32_t reserved;
 };
 
 struct UpperInterface {

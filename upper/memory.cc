@@ -95,7 +95,8 @@ void* from_kernel(size_t bytes) {
 }  // namespace
 
 void SpinLock::lock_contended() {
-  for (uint32_t tries = 0; taken_.exchange(1, std::memory_order_acquire) != 0; ++tries) {
+  const uint32_t mine = next_.fetch_add(1, std::memory_order_relaxed);
+  for (uint32_t tries = 0; serving_.load(std::memory_order_acquire) != mine; ++tries) {
     if (tries < 64) {
       __builtin_ia32_pause();
     } else {

@@ -13,18 +13,20 @@ namespace mana::upper {
 // Set once, by MPI_Init, when MPI_THREAD_MULTIPLE was granted.  Until then one thread at a time is in here.
 extern bool threads_multiple;
 
+// Taken in the order of asking (a ticket lock): a thread that waits in turns, and releases the lock only between them, would
+// otherwise keep the others out for ever.
 class SpinLock {
  public:
   void lock() {
     if (threads_multiple) lock_contended();
   }
   void unlock() {
-    if (threads_multiple) taken_.store(0, std::memory_order_release);
+    if (threads_multiple) serving_.store(serving_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
 
  private:
   void lock_contended();
-  std::atomic<uint32_t> taken_{0};
+  std::atomic<uint32_t> next_{0}, serving_{0};
 };
 
 class LockGuard {
