@@ -85,6 +85,7 @@ std::unique_ptr<Agent> Agent::start(const AgentJob& job) {
     self->granted_ = true;
     self->finalize_granted_.notify_all();
   };
+  agent->node_->start();  // here, so that commands find the job once MPI_Init has returned at rank 0
   const SignalsBlocked blocked;
   agent->thread_ = std::thread([self] { self->run(); });
   return agent;
@@ -92,7 +93,6 @@ std::unique_ptr<Agent> Agent::start(const AgentJob& job) {
 
 void Agent::run() {
   prctl(PR_SET_NAME, "mana-agent");
-  node_->start();
   io_.run();
 }
 
