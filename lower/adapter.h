@@ -28,6 +28,9 @@ void on_init(void (*joined)(const core::Init& facts));
 // MPI_Finalize, once, if MPI is initialised.  Any thread; nobody may be in another MPI call.
 void finish_mpi();
 
+// Ends the job: MPI_Abort when MPI is initialised, else exit.
+[[noreturn]] void abort_job(int code);
+
 // Each rank's `bytes` bytes to every rank, in rank order.  Collective over the job, on the private
 // communicator.
 void gather_from_all(const void* mine, void* all, std::size_t bytes);

@@ -156,6 +156,14 @@ void finish_mpi() {
   MPI_Finalize();
 }
 
+void abort_job(int code) {
+  int initialized = 0, finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (initialized && !finalized) MPI_Abort(MPI_COMM_WORLD, code);
+  std::exit(code);
+}
+
 // At a restart MPI has been initialised before there was an upper half to ask for it: the upper
 // half, which asks again for the facts of this lower half, gets them.
 int init(void* arguments) {

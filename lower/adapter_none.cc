@@ -5,6 +5,8 @@
 
 #include <cstring>
 
+#include <cstdlib>
+
 #include "lower/core_functions.h"
 #include "lower/table.h"
 
@@ -17,6 +19,7 @@ const char* mpi_name() { return "none"; }
 int start_mpi(int, core::Init*) { return abi::ERR_OTHER; }
 void on_init(void (*)(const core::Init& facts)) {}
 void finish_mpi() {}
+void abort_job(int code) { std::exit(code); }
 void gather_from_all(const void* mine, void* all, std::size_t bytes) { std::memcpy(all, mine, bytes); }
 void set_intent_word(const std::atomic<uint32_t>*) {}
 

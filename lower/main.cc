@@ -52,6 +52,10 @@ void leave_job(int code) {
 
 void join_job(const core::Init& facts) {
   loader::assert_gate_handlers();
+  if (process.options.under_launcher && !is_as_launched(facts)) {
+    loader::report("launch", not_as_launched());
+    abort_job(1);
+  }
   loader::set_report_rank(facts.rank);
   start_agent(facts.rank, facts.size, facts.library_version, -1);
 }
@@ -59,6 +63,17 @@ void join_job(const core::Init& facts) {
 }  // namespace
 
 RankProcess& rank_process() { return process; }
+
+bool is_as_launched(const core::Init& facts) {
+  return facts.rank == process.options.rank && facts.size == process.options.ranks;
+}
+
+loader::Error not_as_launched() {
+  static std::string what, cure;  // an Error keeps pointers
+  what = std::string("join the job with ") + mpi_name();
+  cure = std::string("start it with the mpirun of ") + mpi_name() + ", or let --mpi auto choose";
+  return loader::Error{what.c_str()}.so(cure.c_str());
+}
 
 void register_upper(UpperInterface* upper) {
   fill_functions(upper);

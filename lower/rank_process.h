@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "kernel-loader/gate.h"
+#include "kernel-loader/result.h"
 #include "lower/options.h"
+#include "upper/core_ops.h"
 #include "upper/interface.h"
 
 namespace mana::lower {
@@ -23,6 +25,11 @@ RankProcess& rank_process();
 // A front end has come: its function table is filled, and everybody here who works with it is told.  Called from the gate with
 // the upper %fs, so it makes plain stores only.
 void register_upper(UpperInterface* upper);
+
+// Whether MPI gave this process the rank and the size that its launcher's variables say.  It does not when the lower half's MPI is
+// not the launcher's: then each process is a job of its own.
+bool is_as_launched(const core::Init& facts);
+loader::Error not_as_launched();
 
 // Threads, signals and hooks, on the main thread before the application or MPI.
 void prepare_process();

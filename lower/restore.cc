@@ -18,6 +18,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "kernel-loader/gate.h"
 #include "kernel-loader/image_cpu.h"
@@ -210,7 +211,17 @@ void take_identity(const ImageFile& image) {
 
 int give_up(const Error& error) {
   loader::report("restart", error);
-  return kFailed;
+  abort_job(kFailed);
+}
+
+// Ranks give up together, and each of them in MPI: a launcher (Hydra) may wait for ever for a rank that ends before
+// MPI_Init, and the others in MPI_Init for that rank.
+bool all_are_good(bool good) {
+  const auto ranks = static_cast<std::size_t>(rank_process().options.ranks);
+  std::vector<char> all(ranks);
+  const char mine = good;
+  gather_from_all(&mine, all.data(), 1);
+  return std::find(all.begin(), all.end(), 0) == all.end();
 }
 
 // The kernel takes the application's signals only when its threads are in their frames, which bring their own masks.
@@ -224,20 +235,29 @@ void block_all_signals() {
 int restart() {
   RankProcess& process = rank_process();
   const auto image = open_checked(process.options.rank, process.options.ranks);
-  if (image == nullptr) return kFailed;
-  if (const Outcome kernel = loader::check_kernel(); !kernel.ok()) return give_up(kernel.error());
-  const image::ImageHeader& header = image->header();
-  take_identity(*image);
+  bool good = image != nullptr;
+  if (const Outcome kernel = loader::check_kernel(); !kernel.ok()) {
+    loader::report("restart", kernel.error());
+    good = false;
+  }
   prepare_process();
 
   core::Init facts{};
   facts.rank = process.options.rank;
-  facts.size = header.size;
-  const bool with_mpi = header.mpi_initialized && !header.mpi_finalized;
-  if (with_mpi && start_mpi(header.thread_level, &facts) != 0) return give_up({"initialise MPI"});
-  if (with_mpi && (facts.rank != header.rank || facts.size != header.size)) {
-    return give_up(Error{"MPI gave this process another rank than the launcher said"}.so("report this launcher"));
+  facts.size = process.options.ranks;
+  const bool with_mpi = good ? image->header().mpi_initialized && !image->header().mpi_finalized : process.options.ranks > 1;
+  if (with_mpi) {
+    const int level = good ? image->header().thread_level : static_cast<int>(abi::THREAD_SINGLE);
+    if (start_mpi(level, &facts) != 0) return give_up({"initialise MPI"});
+    if (!is_as_launched(facts)) return give_up(not_as_launched());
+    good = all_are_good(good);
   }
+  if (!good) {
+    finish_mpi();
+    return kFailed;
+  }
+  const image::ImageHeader& header = image->header();
+  take_identity(*image);
 
   if (const Outcome placed = place(*image); !placed.ok()) return give_up(placed.error());
   const bool has_front_end = header.upper_interface != 0;
