@@ -117,7 +117,7 @@ std::vector<int32_t> ClosureJudge::permits_for_pollers(double quiet) {
   return reach.parked;
 }
 
-// A thread that computes may do anything.  A thread inside a collective comes out by itself, unless
+// A thread that computes, or that polls and may compute, may do anything.  A thread inside a collective comes out by itself, unless
 // a rank that has not begun that collective is among those that cannot move.
 bool ClosureJudge::can_move(const Reach& reach) const {
   std::set<uint64_t> blocked;
@@ -126,6 +126,7 @@ bool ClosureJudge::can_move(const Reach& reach) const {
   for (const RankView* view : reach.ranks) {
     for (const ThreadView& thread : view->threads) {
       if (thread.state == ThreadState::running) return true;
+      if (thread.state == ThreadState::waiting && thread.polling) return true;
       if (thread.state == ThreadState::inside && !blocked.contains(thread.uid)) return true;
       if (view->lagging && thread.state == ThreadState::parked) return true;  // about to go ahead
     }
@@ -151,7 +152,7 @@ std::string describe(const RankView& view) {
         one = "in MPI_Finalize";
         break;
       case ThreadState::waiting:
-        one = fmt::format("waits in {} for rank {}",
+        one = fmt::format("{} in {} for rank {}", thread.polling ? "polls" : "waits",
                           thread.call.empty() ? "an MPI call" : thread.call, text_of(thread.ranks));
         break;
     }

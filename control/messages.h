@@ -63,6 +63,7 @@ struct ThreadView {
   uint64_t uid = 0;  // inside, parked: of which communicator
   RankSet ranks;     // waiting: who could end it
   std::string call;  // waiting: in which MPI call
+  bool polling = false;  // waiting: that call came back empty-handed; the thread may compute
 };
 struct RankView {
   int32_t rank = 0;

@@ -46,7 +46,7 @@ void Rank::enter(Phase phase) {
 
 void Rank::on(const Intent& intent) {
   attempt_ = intent.attempt;
-  failed_ = written_ = false;
+  failed_ = written_ = all_intend_ = false;
   quiet_since_ = -1;
   enter(Phase::intent);
   port_.set_intent(true);
@@ -84,6 +84,8 @@ void Rank::on(const Release& release) {
 
 void Rank::on(const Query& query) {
   if (query.attempt != attempt_) return;
+  // The root asks when all have reported.
+  if (phase_ == Phase::closure && !std::exchange(all_intend_, true)) port_.all_intend();
   std::vector<Observed> threads;
   std::vector<Count> raises;
   Reply reply;
@@ -241,9 +243,9 @@ void Rank::begun(const Counter& counter) {
   port_.flush_wanted();
 }
 
-void Rank::waiting(ThreadId thread, RankSet ranks, std::string call) {
+void Rank::waiting(ThreadId thread, RankSet ranks, std::string call, bool polling) {
   std::lock_guard guard(lock_);
-  closure_.waiting(thread, std::move(ranks), std::move(call));
+  closure_.waiting(thread, std::move(ranks), std::move(call), polling);
 }
 
 void Rank::running(ThreadId thread) {

@@ -31,6 +31,9 @@ class RankPort {
   // Sets the flag that wrappers read.  When it returns true has been seen by every thread, or that
   // thread will call begun() (a barrier on all threads).
   virtual void set_intent(bool intent) = 0;
+  // Every rank's intent is set.  Only now may messages be received ahead of the application: the sender of a synchronous
+  // one, which completes by that, knows that it has to ask.
+  virtual void all_intend() = 0;
   // know() every counter, or (not `all`) those that are new since the last call.  Called under the
   // closure's lock.
   virtual void collect_counters(RankClosure& closure, bool all) = 0;
@@ -73,7 +76,7 @@ class Rank {
   // --- application threads, on the slow path
   bool may_begin(ThreadId thread, const Counter& counter);
   void begun(const Counter& counter);
-  void waiting(ThreadId thread, RankSet ranks, std::string call);
+  void waiting(ThreadId thread, RankSet ranks, std::string call, bool polling = false);
   void running(ThreadId thread);
   bool finalize(
       ThreadId thread);  // true: granted.  False: the thread is held to be gone; ask again
@@ -103,6 +106,7 @@ class Rank {
 
   uint64_t attempt_ = 0;
   Phase phase_ = Phase::idle;
+  bool all_intend_ = false;
   bool stepping_ = false;  // the phase asks for steps and is not done
   bool stopped_ = false;   // request_stop was called and resume was not
   bool failed_ = false;    // reported; waits for the root to abandon

@@ -105,7 +105,7 @@ bool RankClosure::may_begin(ThreadId thread, uint64_t uid) {
   bool granted = standing != threads_.end() && standing->second.granted;
   if (!granted && active_ && !lags()) {
     if (standing == threads_.end() || standing->second.state != ThreadState::parked) {
-      threads_[thread] = {ThreadState::parked, false, uid, {}, {}};
+      threads_[thread] = {ThreadState::parked, false, uid, {}, {}, false};
       ++events_;
     }
     return false;
@@ -120,11 +120,11 @@ void RankClosure::begun(uint64_t uid) {
   if (active_) announce(uid);
 }
 
-void RankClosure::waiting(ThreadId thread, RankSet ranks, std::string call) {
+void RankClosure::waiting(ThreadId thread, RankSet ranks, std::string call, bool polling) {
   Standing& standing = threads_[thread];
   if (standing.state == ThreadState::waiting && standing.ranks == ranks && standing.call == call)
     return;
-  standing = {ThreadState::waiting, false, 0, std::move(ranks), std::move(call)};
+  standing = {ThreadState::waiting, false, 0, std::move(ranks), std::move(call), polling};
   ++events_;
 }
 
@@ -133,7 +133,7 @@ void RankClosure::running(ThreadId thread) { events_ += threads_.erase(thread); 
 void RankClosure::gone(ThreadId thread) {
   Standing& standing = threads_[thread];
   if (standing.state == ThreadState::gone) return;
-  standing = {ThreadState::gone, false, 0, {}, {}};
+  standing = {ThreadState::gone, false, 0, {}, {}, false};
   ++events_;
 }
 
@@ -143,11 +143,11 @@ ThreadView RankClosure::view_of(const Observed& thread) const {
   auto found = threads_.find(thread.thread);
   if (found == threads_.end()) {
     return {
-        thread.inside_uid ? ThreadState::inside : ThreadState::running, thread.inside_uid, {}, {}};
+        thread.inside_uid ? ThreadState::inside : ThreadState::running, thread.inside_uid, {}, {}, false};
   }
   const Standing& standing = found->second;
-  if (standing.granted) return {ThreadState::inside, standing.uid, {}, {}};
-  return {standing.state, standing.uid, standing.ranks, standing.call};
+  if (standing.granted) return {ThreadState::inside, standing.uid, {}, {}, false};
+  return {standing.state, standing.uid, standing.ranks, standing.call, standing.polling};
 }
 
 RankView RankClosure::view(const std::vector<Observed>& threads) const {

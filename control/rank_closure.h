@@ -63,7 +63,7 @@ class RankClosure {
   // parked; ask again.
   bool may_begin(ThreadId thread, uint64_t uid);
   void begun(uint64_t uid);  // counted by the thread itself just as intent came
-  void waiting(ThreadId thread, RankSet ranks, std::string call);
+  void waiting(ThreadId thread, RankSet ranks, std::string call, bool polling = false);
   void running(ThreadId thread);
   void gone(ThreadId thread);  // in MPI_Finalize, waiting for the others
 
@@ -83,6 +83,7 @@ class RankClosure {
     uint64_t uid = 0;
     RankSet ranks;
     std::string call;
+    bool polling = false;
   };
   uint64_t begun_on(uint64_t uid) const;
   bool lags_on(uint64_t uid, const Count& target) const;

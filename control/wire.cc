@@ -27,7 +27,7 @@ void fields(A& a, RefusalNote& m) {
 }
 template <class A>
 void fields(A& a, ThreadView& m) {
-  a(m.state, m.uid, m.ranks, m.call);
+  a(m.state, m.uid, m.ranks, m.call, m.polling);
 }
 template <class A>
 void fields(A& a, RankView& m) {

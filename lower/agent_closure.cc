@@ -54,7 +54,7 @@ int closure_waiting(void* arguments) {
   if (agent == nullptr) return 0;
   control::RankSet ranks = control::rank_set({a->world_ranks, a->world_ranks + a->count});
   const std::string call(a->call, strnlen(a->call, sizeof a->call));
-  agent->rank().waiting(id_of(a->record), std::move(ranks), call);
+  agent->rank().waiting(id_of(a->record), std::move(ranks), call, a->polling != 0);
   return 0;
 }
 

@@ -104,6 +104,10 @@ std::vector<control::Observed> AgentPort::observe() {
   return threads;
 }
 
+void AgentPort::all_intend() {
+  if (upper() != nullptr) upper()->control.intent.store(2);
+}
+
 void AgentPort::release_held_sends() {
   if (upper() != nullptr) upper()->control.releases.fetch_add(1);
 }

@@ -33,6 +33,7 @@ class AgentPort : public control::RankPort {
   void set_intent(bool intent) override;
   void collect_counters(control::RankClosure& closure, bool all) override;
   std::vector<control::Observed> observe() override;
+  void all_intend() override;
   void release_held_sends() override;
   std::vector<control::RefusalNote> refusals() override;
   control::Outcome request_stop() override;

@@ -30,8 +30,8 @@ void announce_begun(Call& call, CommCounter* counter) {
   call.cross(CoreOp::closure_begun, &block);
 }
 
-void announce_waiting(Call& call, const RankSet& ranks, bool all, const char* name) {
-  core::ClosureWaiting block{call.record(), ranks.ranks(), ranks.count(), all ? 1 : 0, {}};
+void announce_waiting(Call& call, const RankSet& ranks, bool polling, const char* name) {
+  core::ClosureWaiting block{call.record(), ranks.ranks(), ranks.count(), polling ? 1 : 0, {}};
   copy_text(block.call, name, sizeof block.call);
   call.record()->reserved[0] = 1;
   call.cross(CoreOp::closure_waiting, &block);
@@ -90,6 +90,7 @@ void RankSet::add_request(const Request* request) {
 
 void keep_moving(Call& call) {
   take_notes(call);
+  if (!all_intend()) return;  // a synchronous send that completes must know why
   // A few communicators a turn, so that a turn stays short however many there are.
   static constinit uint64_t cursor = 0;
   constexpr int kAtOnce = 8;

@@ -53,7 +53,8 @@ class RankSet {
   int32_t count_;
 };
 
-void announce_waiting(Call& call, const RankSet& ranks, bool all, const char* name);
+// `polling`: from a call that came back empty-handed.  A loop of them is a wait, but the thread may also compute for hours now.
+void announce_waiting(Call& call, const RankSet& ranks, bool polling, const char* name);
 
 // One turn for the network while intent is set, rule 4: unmatched incoming messages go to the queue, so that no peer's send
 // depends on this rank.

@@ -86,8 +86,8 @@ struct InfoFree { uint64_t info; };
 // --- closure, parking.  Called only while intent is set (closure_* ), on the slow path.
 struct ClosureBegin { void* record; void* counter; int32_t go; };  // CommCounter*; go out: 1 = begun was counted, go ahead; 0 = stay parked
 struct ClosureBegun { void* record; void* counter; };              // begun was counted just as intent came: announce it
-struct ClosureWaiting {                                            // this thread waits for any (or, all != 0, each) of these world ranks
-  void* record; const int32_t* world_ranks; int32_t count, all; char call[32];
+struct ClosureWaiting {                                            // this thread waits for these world ranks; polling: it may do something else as well
+  void* record; const int32_t* world_ranks; int32_t count, polling; char call[32];
 };
 struct ClosureRunning { void* record; };                           // the wait is over
 struct ParkHere { void* record; };       // stop is set: stand in the checkpoint signal's frame until resumed or restarted.  No TLS, upper %fs.

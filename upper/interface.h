@@ -62,7 +62,7 @@ struct CommCounter {
 };
 
 struct Control {                         // written by the agent, read by wrappers with one load
-  std::atomic<uint32_t> intent;          // a checkpoint was asked for; collectives go through closure_begin
+  std::atomic<uint32_t> intent;          // a checkpoint was asked for; collectives go through closure_begin; 2: every rank knows
   std::atomic<uint32_t> stop;            // park at the next safe point
   std::atomic<uint32_t> restarts;        // how often this upper half has met a fresh lower half
   std::atomic<uint32_t> job_ending;      // Finalize was agreed by all ranks

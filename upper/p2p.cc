@@ -2,6 +2,7 @@
 // Beginning sends and receives.
 #include "upper/p2p.h"
 
+#include "upper/drain_synchronous.h"
 #include "upper/p2p_self.h"
 #include "upper/queue.h"
 #include "upper/status.h"
@@ -14,6 +15,18 @@ void note_later_send(const Comm* comm, int32_t destination, int32_t tag) {
         r->tag == tag) {
       ++r->later;
     }
+  }
+}
+
+void hold_completed_send(Call& call, Request* request) {
+  request->complete = 0;
+  request->status = {abi::ANY_SOURCE, abi::ANY_TAG, 0, 0, 0, 0, {0, 0}};
+  note_synchronous(request);
+  list_request(request);
+  ask_receiver(call, request);
+  if (!request->held) {  // nobody to ask
+    --pending_synchronous;
+    complete_request(call, request, request->status);
   }
 }
 
@@ -51,7 +64,11 @@ int begin_send(Call& call, Request* request) {
     return error;
   }
   if (block.request == 0) {
-    complete_send_at_once(request);
+    if (request->mode == synchronous && intended()) {
+      hold_completed_send(call, request);
+    } else {
+      complete_send_at_once(request);
+    }
     if (is_self(request->comm, request->peer)) fetch_own_messages(call, request->comm);
     return 0;
   }

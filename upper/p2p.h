@@ -60,6 +60,9 @@ int begin_receive(Call& call, Request* request);
 // After a restart: hands a pending receive down again.
 int post_again(Call& call, Request* request);
 
+// A synchronous send that was complete when it returned, under intent: complete when its receiver says so.
+void hold_completed_send(Call& call, Request* request);
+
 inline void describe(Request* request, const void* buffer, int64_t count, Datatype* type, int32_t peer, int32_t tag,
                      Comm* comm) {
   request->buffer = const_cast<void*>(buffer);

@@ -4,6 +4,7 @@
 #include "upper/errors.h"
 #include "upper/p2p.h"
 #include "upper/pack.h"
+#include "upper/status.h"
 
 namespace mana::upper {
 
@@ -27,6 +28,10 @@ int start_both(Call& call, const Half& out, const Half& in, Comm* comm, Request*
   if (pair[0]->lower != 0) {  // the receive must not stay behind
     core::Cancel block{pair[0]->lower};
     call.cross(CoreOp::cancel, &block);
+  } else if (!pair[0]->complete) {  // pending above only
+    abi::Status status;
+    set_status(&status, abi::ANY_SOURCE, abi::ANY_TAG, 0, 0, 1);
+    complete_request(call, pair[0], status);
   }
   wait_and_free(call, pair[0], nullptr, "MPI_Sendrecv");
   return error;

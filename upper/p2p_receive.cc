@@ -62,7 +62,7 @@ int check_probe(const Comm* comm, int source, int tag) {
 void note_miss(Call& call, Comm* comm, int source, const char* name) {
   RankSet ranks;
   ranks.add_source(comm, source);
-  announce_waiting(call, ranks, false, name);
+  announce_waiting(call, ranks, true, name);
   keep_moving(call);
 }
 

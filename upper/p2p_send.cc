@@ -26,6 +26,15 @@ int wait_for_interrupted(Call& call, const core::Send& block, Datatype* type, Co
   return wait_and_free(call, request, nullptr, name);
 }
 
+// A synchronous send that completes under intent, perhaps only because the message was received ahead of the application.
+int wait_for_receiver(Call& call, const core::Send& block, Datatype* type, Comm* comm, const char* name) {
+  Request* request = new_request(call, Request::What::send);
+  request->mode = synchronous;
+  describe(request, block.buffer, block.count, type, block.destination, block.tag, comm);
+  hold_completed_send(call, request);
+  return wait_and_free(call, request, nullptr, name);
+}
+
 // To oneself: as a request, which mostly is complete at once.  With MPI_THREAD_MULTIPLE: two crossings; the operation is begun under
 // the lock, so its place in the order of sends is the same here and below.
 int send_in_two_steps(Call& call, const core::Send& block, Datatype* type, Comm* comm, const char* name) {
@@ -45,7 +54,9 @@ inline int send_blocking(const void* buffer, int64_t count, Datatype* type, int 
   if (threads_multiple || is_self(comm, destination)) [[unlikely]] return send_in_two_steps(call, block, type, comm, name);
   count_send(comm, destination, tag);
   int result = call.cross(CoreOp::send, &block);
-  if (result == 0) [[likely]] return 0;
+  if (result == 0) [[likely]] {
+    return mode == synchronous && intended() ? wait_for_receiver(call, block, type, comm, name) : 0;
+  }
   if (result == kInterrupted) return wait_for_interrupted(call, block, type, comm, name);
   uncount_send(comm, destination);
   return result;
@@ -85,7 +96,7 @@ void wait_for_buffered(Call& call, const char* name) {
       for (Request* r = active_requests.first; r != nullptr; r = r->next) {
         if (r->internal == 2 && r->mode == buffered) ranks.add_request(r);
       }
-      announce_waiting(call, ranks, true, name);
+      announce_waiting(call, ranks, false, name);
     }
     test_all_active(call);
     wait_turn(call);

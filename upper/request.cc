@@ -248,13 +248,13 @@ void wait_in_lower_half(Call& call, Handles& handles, bool all) {
   take_results(call, handles);
 }
 
-void announce_wait_for(Call& call, Request** requests, int count, bool all, const char* name) {
+void announce_wait_for(Call& call, Request** requests, int count, const char* name) {
   RankSet ranks;
   for (int i = 0; i < count; ++i) {
     Request* request = requests[i];
     if (request != nullptr && request->active && !is_done(request)) ranks.add_request(request);
   }
-  announce_waiting(call, ranks, all, name);
+  announce_waiting(call, ranks, false, name);
 }
 
 }  // namespace
@@ -279,7 +279,7 @@ void wait_for(Call& call, Request** requests, int count, bool all, const char* n
       continue;
     }
     // Something is pending above, or a checkpoint is intended: one turn.  All handles are gathered again after it.
-    if (intended() && !waiting_announced(call)) announce_wait_for(call, requests, count, all, name);
+    if (intended() && !waiting_announced(call)) announce_wait_for(call, requests, count, name);
     if (handles.count > 0) {
       core::TestEach block{handles.lower.get(), handles.count, 0, handles.statuses.get()};
       call.cross(CoreOp::test_each, &block);

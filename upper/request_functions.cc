@@ -185,7 +185,7 @@ int Request_get_status(Request* request, int* flag, abi::Status* status) {
     } else if (intended()) {
       RankSet ranks;
       ranks.add_request(request);
-      announce_waiting(call, ranks, false, "MPI_Request_get_status");
+      announce_waiting(call, ranks, true, "MPI_Request_get_status");
       keep_moving(call);
     }
   }

@@ -48,7 +48,7 @@ void note_miss(Call& call, Request** requests, int count, const char* name) {
   for (int i = 0; i < count; ++i) {
     if (!inactive(requests[i]) && !is_done(requests[i])) ranks.add_request(requests[i]);
   }
-  announce_waiting(call, ranks, false, name);
+  announce_waiting(call, ranks, true, name);
   keep_moving(call);
 }
 

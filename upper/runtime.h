@@ -42,6 +42,7 @@ extern SpinLock state_lock;
 extern LowerFunction lower_functions[];
 
 inline bool intended() { return upper_interface.control.intent.load(std::memory_order_relaxed) != 0; }
+inline bool all_intend() { return upper_interface.control.intent.load(std::memory_order_relaxed) == 2; }
 inline bool stopping() { return upper_interface.control.stop.load(std::memory_order_relaxed) != 0; }
 
 ThreadRecord* attach_thread();          // makes the calling thread's record and has it lent a lower thread

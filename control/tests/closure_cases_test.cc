@@ -365,6 +365,16 @@ TEST_CASE("a deadlocked program is told who waits for whom") {
   CHECK(text.find("rank 1: waits in MPI_Ssend for rank 0") != std::string::npos);
 }
 
+TEST_CASE("a rank that polled once and computes since is waited for") {
+  Ranks ranks(2);
+  ranks.communicator(kWorld, {0, 1});
+  ranks.set(1, kWorld, 1);
+  ranks.inside(1, kWorld);
+  ranks.intent();
+  ranks[0].waiting(kMain, {{1, 1}}, "MPI_Iprobe", true);
+  for (int i = 0; i < 5; ++i) CHECK(ranks.round() == Verdict::again);
+}
+
 TEST_CASE("giving up lets everything parked go on and forgets the targets") {
   Ranks ranks(2);
   ranks.communicator(kWorld, {0, 1});

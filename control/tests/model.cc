@@ -34,6 +34,7 @@ class World::Port : public RankPort {
     for (const Thread& thread : node_.threads) all.push_back(thread.shown);
     return all;
   }
+  void all_intend() override {}
   void release_held_sends() override {}
   std::vector<RefusalNote> refusals() override { return {}; }
   Outcome request_stop() override {

@@ -97,6 +97,7 @@ class FakeRank : public RankPort {
   void set_intent(bool) override {}
   void collect_counters(RankClosure&, bool) override {}
   std::vector<Observed> observe() override { return {{1, 0, 0}}; }
+  void all_intend() override {}
   void release_held_sends() override {}
   std::vector<RefusalNote> refusals() override {
     if (rank_ == options_.refusing_rank)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Datatypes without a library to compare with: lower types, life, elements, external32, the F90 constructors.
-#define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "test/catch/run.h"
 #include "upper/pack.h"
 #include "upper/tests/support.h"
 
@@ -160,5 +160,5 @@ TEST_CASE("unpack reports what did not fit") {
 
 int main(int argc, char** argv) {
   mana::upper::test::start();
-  return Catch::Session().run(argc, argv);
+  return mana::run_test_cases(argc, argv);
 }

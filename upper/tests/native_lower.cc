@@ -166,7 +166,7 @@ int init_again(void* arguments) {
 
 void checkpoint(Then then) {
   ++upper_interface.attempt;
-  upper_interface.control.intent = 1;
+  upper_interface.control.intent = 2;
   all(true);
   serve(Service::progress);
   serve(Service::finish_collectives);
@@ -188,7 +188,7 @@ void checkpoint(Then then) {
 }
 
 void ask_to_stop() {
-  upper_interface.control.intent = 1;
+  upper_interface.control.intent = 2;
   upper_interface.control.stop = 1;
 }
 

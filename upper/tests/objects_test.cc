@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Memory, tables, groups, infos, attributes, error handlers and topologies, without a lower half.
-#define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <numeric>
 #include <random>
 
+#include "test/catch/run.h"
 #include "upper/containers.h"
 #include "upper/op.h"
 #include "upper/tests/support.h"
@@ -395,5 +395,5 @@ TEST_CASE("an operator that the lower half calls gets the application's type") {
 
 int main(int argc, char** argv) {
   mana::upper::test::start();
-  return Catch::Session().run(argc, argv);
+  return mana::run_test_cases(argc, argv);
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random nested types, made here and in a real MPI library side by side: sizes, bounds, envelopes, packed bytes, unpacked
 // memory and counted elements must agree.
-#define CATCH_CONFIG_RUNNER
 #include <mpi.h>
 
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <random>
 
+#include "test/catch/run.h"
 #include "upper/datatype.h"
 #include "upper/pack.h"
 #include "upper/tests/support.h"
@@ -423,7 +423,7 @@ TEST_CASE("random types agree with the library") {
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   mana::upper::test::start();
-  int failed = Catch::Session().run(argc, argv);
+  int failed = mana::run_test_cases(argc, argv);
   MPI_Finalize();
   return failed;
 }
