@@ -20,6 +20,7 @@ enum class Catch : uint8_t {
   duplicates,        // fcntl with F_DUPFD, F_DUPFD_CLOEXEC, or one that tells an open number from a
                      // closed one
   argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
+  argument_negative, // low word of argument `index` is negative
   refuse,            // not caught: fails with errno `value`
 };
 
@@ -28,7 +29,10 @@ struct CaughtCallRule {
   Catch when = Catch::always;
   uint8_t index = 0;
   uint32_t value = 0;
+  bool restarted_only = false;  // ids.h
 };
+
+constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, true}; }
 
 // In ascending order of number: the filter searches by halves.
 inline constexpr CaughtCallRule kCaughtCalls[] = {
@@ -45,24 +49,53 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_shmat},
     {__NR_dup},
     {__NR_dup2},
+    in_restarted(__NR_getpid),
     {__NR_socket},
     {__NR_accept},
     {__NR_recvmsg},
     {__NR_socketpair},
     {__NR_execve},
+    in_restarted(__NR_kill),
     {__NR_fcntl, Catch::duplicates, 1},
     {__NR_creat},
     {__NR_readlink},
+    in_restarted(__NR_setpgid),
+    in_restarted(__NR_getppid),
+    in_restarted(__NR_getpgrp),
+    in_restarted(__NR_getpgid),
+    in_restarted(__NR_getsid),
     {__NR_rt_sigtimedwait},
+    in_restarted(__NR_rt_sigqueueinfo),
     {__NR_rt_sigsuspend},
+    in_restarted(__NR_getpriority),
+    in_restarted(__NR_setpriority),
+    in_restarted(__NR_sched_setparam),
+    in_restarted(__NR_sched_getparam),
+    in_restarted(__NR_sched_setscheduler),
+    in_restarted(__NR_sched_getscheduler),
+    in_restarted(__NR_sched_rr_get_interval),
+    in_restarted(__NR_gettid),
+    in_restarted(__NR_tkill),
+    in_restarted(__NR_sched_setaffinity),
+    in_restarted(__NR_sched_getaffinity),
     {__NR_epoll_create},
+    in_restarted(__NR_set_tid_address),
+    in_restarted(__NR_timer_create),
+    {__NR_clock_gettime, Catch::argument_negative, 0, 0, true},
+    {__NR_clock_getres, Catch::argument_negative, 0, 0, true},
     {__NR_exit_group},
+    in_restarted(__NR_tgkill),
     {__NR_mq_open},
+    in_restarted(__NR_ioprio_set),
+    in_restarted(__NR_ioprio_get),
     {__NR_inotify_init},
+    in_restarted(__NR_migrate_pages),
     {__NR_openat},
     {__NR_readlinkat},
     {__NR_pselect6, Catch::argument_set, 5},
     {__NR_ppoll, Catch::argument_set, 3},
+    in_restarted(__NR_get_robust_list),
+    in_restarted(__NR_move_pages),
     {__NR_epoll_pwait, Catch::argument_set, 4},
     {__NR_signalfd},
     {__NR_timerfd_create},
@@ -74,10 +107,16 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_dup3},
     {__NR_pipe2},
     {__NR_inotify_init1},
+    in_restarted(__NR_rt_tgsigqueueinfo),
     {__NR_perf_event_open},
     {__NR_recvmmsg},
     {__NR_fanotify_init},
+    in_restarted(__NR_prlimit64),
     {__NR_open_by_handle_at},
+    in_restarted(__NR_process_vm_readv),
+    in_restarted(__NR_process_vm_writev),
+    in_restarted(__NR_sched_setattr),
+    in_restarted(__NR_sched_getattr),
     {__NR_memfd_create},
     {__NR_execveat},
     {__NR_userfaultfd},

@@ -10,6 +10,7 @@
 #include "kernel-loader/arena.h"
 #include "kernel-loader/descriptor_table.h"
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/ids.h"
 #include "kernel-loader/loader.h"
 
 namespace mana::loader {
@@ -131,6 +132,43 @@ long do_call(CaughtCall& call) {
       return do_exit_group(call);
     case __NR_rseq:
       return do_rseq(call);
+    case __NR_getpid:
+    case __NR_kill:
+    case __NR_setpgid:
+    case __NR_getppid:
+    case __NR_getpgrp:
+    case __NR_getpgid:
+    case __NR_getsid:
+    case __NR_rt_sigqueueinfo:
+    case __NR_getpriority:
+    case __NR_setpriority:
+    case __NR_sched_setparam:
+    case __NR_sched_getparam:
+    case __NR_sched_setscheduler:
+    case __NR_sched_getscheduler:
+    case __NR_sched_rr_get_interval:
+    case __NR_gettid:
+    case __NR_tkill:
+    case __NR_sched_setaffinity:
+    case __NR_sched_getaffinity:
+    case __NR_set_tid_address:
+    case __NR_timer_create:
+    case __NR_clock_gettime:
+    case __NR_clock_getres:
+    case __NR_tgkill:
+    case __NR_ioprio_set:
+    case __NR_ioprio_get:
+    case __NR_migrate_pages:
+    case __NR_get_robust_list:
+    case __NR_move_pages:
+    case __NR_rt_tgsigqueueinfo:
+    case __NR_prlimit64:
+    case __NR_process_vm_readv:
+    case __NR_process_vm_writev:
+    case __NR_sched_setattr:
+    case __NR_sched_getattr:
+    case __NR_pidfd_open:
+      return do_id_call(call);
     case kFrontEndCall:
       return do_register(call);
     // All others make one descriptor and do not wait: socket, epoll_create, eventfd,
@@ -255,7 +293,7 @@ Outcome install_gate(const GateHooks& given) {
   if (Outcome installed = install_handlers(); !installed.ok()) return installed.error();
   settle_actions(restored);
   assert_gate_handlers();
-  return install_filter(live.vdso);
+  return install_filter(live.vdso, restored);
 }
 
 bool in_original_process() { return process_kind() == ProcessKind::original; }
@@ -273,8 +311,24 @@ void save_gate_state(GateState& state) {
   live.version = kGateVersion;
   live.size = sizeof live;
   __builtin_memcpy(live.actions, mana_app_actions, sizeof live.actions);
+  live.process = seen_id(sys::getpid());
+  live.parent = seen_id(static_cast<int32_t>(sys::raw(__NR_getppid)));
+  live.group = seen_id(static_cast<int32_t>(sys::raw(__NR_getpgrp)), IdKind::group);
+  live.session = seen_id(static_cast<int32_t>(sys::raw(__NR_getsid)), IdKind::session);
   state = live;
 }
+
+namespace {
+
+// The threads' follow when they are made.
+void restore_ids() {
+  add_id(IdKind::task, live.process, sys::getpid());
+  add_id(IdKind::task, live.parent, static_cast<int32_t>(sys::raw(__NR_getppid)));
+  add_id(IdKind::group, live.group, static_cast<int32_t>(sys::raw(__NR_getpgrp)));
+  add_id(IdKind::session, live.session, static_cast<int32_t>(sys::raw(__NR_getsid)));
+}
+
+}  // namespace
 
 Outcome restore_gate_state(const GateState& state) {
   if (state.magic != kGateMagic || state.version != kGateVersion || state.size != sizeof state) {
@@ -284,6 +338,7 @@ Outcome restore_gate_state(const GateState& state) {
   if (Outcome ready = init_arena(); !ready.ok()) return ready.error();
   live = state;
   restored = true;
+  restore_ids();
   __builtin_memcpy(mana_app_actions, live.actions, sizeof live.actions);
   constexpr uint64_t kGuard = 1 << 20;
   const uint64_t heap_low = page_down(live.brk_start);

@@ -103,7 +103,8 @@ struct GateState {
   char program[kPathSize];  // absolute path of the program (what /proc/self/exe is to the
                             // application)
   char name[16];            // of the process, as ps shows it
-  uint64_t reserved[30];
+  int32_t process, parent, group, session;  // ids as the application sees them
+  uint64_t reserved[28];
 };
 
 void save_gate_state(GateState& state);

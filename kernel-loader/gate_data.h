@@ -103,11 +103,18 @@ long do_open(CaughtCall& call, int path_argument);
 long do_readlink(CaughtCall& call, int path_argument);
 long do_execve(CaughtCall& call, int path_argument);
 
+// --- ids of processes and threads (gate_ids.cc)
+long do_id_call(CaughtCall& call);
+// A path in /proc that names a process or a thread, with the kernel's ids; false: no other path than it was.
+inline constexpr int kProcPathSize = 256;
+bool translate_proc_path(const char* path, char (&into)[kProcPathSize]);
+
 // --- the rest (gate.cc)
 void finish_blocking_call(CaughtCall& call);
 
 // --- the filter (gate_filter.cc)
-Outcome install_filter(uint64_t vdso);
+// `restarted`: the calls that take or tell ids are caught, too.
+Outcome install_filter(uint64_t vdso, bool restarted);
 
 // Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
 // handler).

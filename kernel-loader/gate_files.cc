@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/ids.h"
 #include "kernel-loader/text.h"
 
 namespace mana::loader {
@@ -38,7 +39,7 @@ bool names_own_program(const char* path) {
   if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
   if (*path < '1' || *path > '9') return false;
   const uint64_t process = read_number(path, 10);
-  return same_text(path, "/exe") && process == static_cast<uint64_t>(sys::getpid());
+  return same_text(path, "/exe") && real_id(static_cast<int32_t>(process)) == sys::getpid();
 }
 
 // How the call opens.  openat2's structure may only be read when the kernel could.
@@ -84,6 +85,11 @@ long do_open(CaughtCall& call, int path_argument) {
   if ((flags & O_ACCMODE) == O_RDONLY && (flags & O_CREAT) == 0) {
     instead = front_end_for(text);
     if (instead == nullptr && names_own_program(text)) instead = live_state().program;
+  }
+  char translated[kProcPathSize];
+  if (instead == nullptr && translate_proc_path(text, translated)) {
+    const uint64_t mode = path_argument == 0 ? call.argument(2) : call.argument(3);
+    return adopt_descriptor(sys::raw(__NR_openat, kHere, sys::bits(translated), flags, mode));
   }
   if (instead != nullptr)
     return adopt_descriptor(

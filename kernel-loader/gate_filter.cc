@@ -22,14 +22,18 @@ static_assert(low_word(kArenaLow) == 0 && low_word(kArenaHigh) == 0);
 
 class FilterProgram {
  public:
-  explicit FilterProgram(uint64_t vdso) : vdso_(vdso) {}
+  FilterProgram(uint64_t vdso, bool restarted) : vdso_(vdso) {
+    for (const CaughtCallRule& rule : kCaughtCalls) {
+      if (restarted || !rule.restarted_only) rules_[rule_count_++] = &rule;
+    }
+  }
 
   const sock_fprog* build() {
     load(offsetof(seccomp_data, arch));
     jump(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
     give(SECCOMP_RET_ALLOW);
     load(offsetof(seccomp_data, nr));
-    search(0, kCaughtCallCount);
+    search(0, rule_count_);
     program_ = {static_cast<unsigned short>(count_), code_};
     return &program_;
   }
@@ -52,14 +56,14 @@ class FilterProgram {
   // of any length (BPF_JA).
   void search(int from, int until) {
     if (until - from == 1) {
-      const CaughtCallRule& rule = kCaughtCalls[from];
+      const CaughtCallRule& rule = *rules_[from];
       jump(BPF_JEQ, rule.number, 1, 0);
       give(SECCOMP_RET_ALLOW);
       matched(rule);
       return;
     }
     const int middle = (from + until) / 2;
-    jump(BPF_JGE, kCaughtCalls[middle].number, 0, 1);
+    jump(BPF_JGE, rules_[middle]->number, 0, 1);
     const int over = count_;
     put(BPF_JMP | BPF_JA, 0);
     search(from, middle);
@@ -109,6 +113,11 @@ class FilterProgram {
         jump(BPF_JEQ, rule.value, 0, 1);
         give(SECCOMP_RET_ALLOW);
         break;
+      case Catch::argument_negative:
+        load(argument(rule.index, false));
+        jump(BPF_JGE, 0x80000000, 1, 0);
+        give(SECCOMP_RET_ALLOW);
+        break;
       case Catch::refuse:
         give(SECCOMP_RET_ERRNO | rule.value);
         return;
@@ -148,6 +157,8 @@ class FilterProgram {
   }
 
   uint64_t vdso_;
+  const CaughtCallRule* rules_[kCaughtCallCount];
+  int rule_count_ = 0;
   sock_filter code_[1600];
   int count_ = 0;
   sock_fprog program_{};
@@ -159,8 +170,8 @@ long install(const sock_fprog* program, uint64_t flags) {
 
 }  // namespace
 
-Outcome install_filter(uint64_t vdso) {
-  FilterProgram builder(vdso);
+Outcome install_filter(uint64_t vdso, bool restarted) {
+  FilterProgram builder(vdso, restarted);
   const sock_fprog* program = builder.build();
   // SPEC_ALLOW: the filter is no sandbox and must not cost the application its speculative store
   // bypass (Linux 4.17).

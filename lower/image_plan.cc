@@ -15,6 +15,7 @@
 #include <map>
 
 #include "kernel-loader/gate.h"
+#include "kernel-loader/ids.h"
 #include "kernel-loader/image_cpu.h"
 #include "kernel-loader/layout.h"
 #include "lower/core_notes.h"
@@ -135,7 +136,7 @@ std::string thread_table(std::string* error) {
       *error = "thread " + std::to_string(slot->tid.load()) + " stands on a stack of the lower half, which is not saved";
     }
     image::ThreadState state{};
-    state.tid = slot->tid.load();
+    state.tid = loader::seen_id(slot->tid.load());
     state.is_main = slot->tid.load() == getpid();
     state.fs = slot->fs;
     state.gs = slot->gs;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "kernel-loader/gate.h"
+#include "kernel-loader/ids.h"
 #include "kernel-loader/image_cpu.h"
 #include "kernel-loader/image_placer.h"
 #include "kernel-loader/image_reader.h"
@@ -158,6 +159,7 @@ class RestoredThreads {
       const long tid = start_restored_thread(&thread, static_cast<char*>(stack) + kFirstStackBytes);
       if (tid < 0) return Error{"make a thread again", static_cast<int>(-tid)}.so("raise the limit of processes (ulimit -u)");
       thread.tid.store(static_cast<int32_t>(tid));
+      if (!loader::add_id(loader::IdKind::task, thread.state.tid, thread.tid.load(), thread.state.fs)) return Error{"keep the ids of so many threads"};
     }
     return loader::Done{};
   }

@@ -252,11 +252,11 @@ void let_go_of_freed(Call& call) {
   }
 }
 
-bool any_farewell_open() {
+Comm* find_comm(uint64_t uid) {
   for (Comm* comm = live_comms.first; comm != nullptr; comm = comm->next) {
-    if (comm->farewell != 0) return true;
+    if (comm->counter != nullptr && comm->counter->uid == uid) return comm;
   }
-  return false;
+  return nullptr;
 }
 
 Comm* adopt_foreign_comm(uint64_t lower, Refusal* refusal) {

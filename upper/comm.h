@@ -40,7 +40,7 @@ void start_world(Call& call, int32_t rank, int32_t size);  // fills world_comm a
 // Freed communicators part by a nonblocking barrier of their own, so that none is forgotten while another member may still ask for
 // what this one sent.  Tests those barriers and lets go of what is over.  Does nothing while a checkpoint is intended.
 void let_go_of_freed(Call& call);
-bool any_farewell_open();
+Comm* find_comm(uint64_t uid);  // among the live ones, and those that have not been let go yet; null: none
 void destroy_comm(Comm* comm);
 
 // For generated forwarders (spawn, accept, connect): a communicator with members outside our world.

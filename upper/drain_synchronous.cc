@@ -136,13 +136,6 @@ bool find_and_mark(Comm* comm, int32_t source_rank, int32_t tag, uint64_t later,
   return false;
 }
 
-Comm* find_comm(uint64_t uid) {
-  for (Comm* comm = live_comms.first; comm != nullptr; comm = comm->next) {
-    if (comm->counter != nullptr && comm->counter->uid == uid) return comm;
-  }
-  return nullptr;
-}
-
 int32_t peer_of(const Comm* comm, int32_t world_rank) {
   for (int32_t i = 0; i < peer_count(comm); ++i) {
     if (peer_world_ranks(comm)[i] == world_rank) return i;

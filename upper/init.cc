@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // MPI_Init to MPI_Finalize: MPI 5.0, 11.2 and 11.6.
+#include "mpi_wrappers/generated_calls.h"
 #include "mpi_wrappers/upper_api.h"
 #include "upper/attribute.h"
 #include "upper/closure.h"
 #include "upper/comm.h"
+#include "upper/containers.h"
 #include "upper/datatype.h"
 #include "upper/env.h"
 #include "upper/errors.h"
 #include "upper/group.h"
 #include "upper/init.h"
 #include "upper/kernel.h"
+#include "upper/op.h"
 #include "upper/text.h"
 
 namespace mana::upper {
@@ -77,13 +80,47 @@ void wait_for_all_to_come(Call& call) {
   }
 }
 
-// Every rank has come: the farewells of freed communicators can end, except where a receive was left pending on one.
+void largest_of_all(Call& call, const void* mine, void* result, int64_t count, int type) {
+  ops::Allreduce block{mine, result, count, lower(predefined_type(type)), lower(static_cast<Op*>(predefined(abi::MAX))),
+                       world.private_comm};
+  call.cross_waiting(static_cast<uint32_t>(GeneratedOp::Allreduce), &block);
+}
+
+// Every rank has come, so no farewell of a freed communicator begins after this.  One that all its members have begun ends, and must
+// be waited for: what a rank leaves under way can keep the library's MPI_Finalize waiting for peers that no longer listen.  One
+// that a member has not begun (a receive is pending there, or it never freed the communicator) cannot end.  So all say which are open,
+// then each says which of these it keeps from ending.
 void say_last_farewells(Call& call) {
-  constexpr int kTurns = 1000;
-  for (int turn = 0; turn < kTurns && any_farewell_open(); ++turn) {
-    core::Progress progress{};
-    call.cross(CoreOp::progress, &progress);
-    let_go_of_freed(call);
+  let_go_of_freed(call);
+  uint64_t open = 0, most = 0;
+  for (Comm* comm = live_comms.first; comm != nullptr; comm = comm->next) open += comm->farewell != 0;
+  largest_of_all(call, &open, &most, 1, abi::UINT64_T);
+  if (most == 0) return;
+  const auto each = static_cast<int64_t>(most);
+  const int64_t count = each * upper_interface.world_size;
+  Scratch<uint64_t> mine(each);
+  for (int64_t i = 0; i < each; ++i) mine[i] = 0;
+  uint64_t named = 0;
+  for (Comm* comm = live_comms.first; comm != nullptr; comm = comm->next) {
+    if (comm->farewell != 0) mine[static_cast<int64_t>(named++)] = comm->counter->uid;
+  }
+  Scratch<uint64_t> all(count);
+  const uint64_t name_type = lower(predefined_type(abi::UINT64_T));
+  ops::Allgather block{mine.get(), each, name_type, all.get(), each, name_type, world.private_comm};
+  call.cross_waiting(static_cast<uint32_t>(GeneratedOp::Allgather), &block);
+  Scratch<uint8_t> kept_here(count), kept(count);
+  for (int64_t i = 0; i < count; ++i) {
+    const Comm* comm = all[i] == 0 ? nullptr : find_comm(all[i]);
+    kept_here[i] = comm != nullptr && !comm->farewell_begun;
+  }
+  largest_of_all(call, kept_here.get(), kept.get(), count, abi::UINT8_T);
+  for (int64_t i = 0; i < each; ++i) {
+    const int64_t at = each * upper_interface.world_rank + i;
+    while (all[at] != 0 && !kept[at] && find_comm(all[at]) != nullptr) {
+      core::Progress progress{};
+      call.cross(CoreOp::progress, &progress);
+      let_go_of_freed(call);
+    }
   }
 }
 

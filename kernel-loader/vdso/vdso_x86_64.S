@@ -35,10 +35,25 @@ text_start:
         .size \name, . - \name
         .endm
 
-        forward __vdso_clock_gettime, 0
+        /* Clocks of a process or a thread are negative and have an id in them, which the gate translates after a restart. */
+        .macro forward_clock name, index, otherwise
+        .p2align 4
+        .globl \name
+        .type \name, @function
+\name:
+        .cfi_startproc
+        testl %edi, %edi
+        js \otherwise
+        movq vdso_table + TABLE_FUNCTIONS + 8 * \index (%rip), %rax
+        jmp *%rax
+        .cfi_endproc
+        .size \name, . - \name
+        .endm
+
+        forward_clock __vdso_clock_gettime, 0, call_clock_gettime
         forward __vdso_gettimeofday, 1
         forward __vdso_time, 2
-        forward __vdso_clock_getres, 3
+        forward_clock __vdso_clock_getres, 3, call_clock_getres
         forward __vdso_getcpu, 4
 
         /* Where this kernel offers no function: the system call. */

@@ -2,16 +2,23 @@
 // What an application has from the kernel and from its own libc, before and after: memory, files, signals, ids, floating point.
 #include <dlfcn.h>
 #include <fenv.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 
 #include "test/scenario.h"
 
@@ -114,6 +121,69 @@ SCENARIO(process_and_thread_ids_stay_what_the_application_saw, .ranks = 2) {
   CHECK_EQ(getpid(), process);
   CHECK_EQ(syscall(SYS_gettid), thread);
   CHECK_EQ(kill(process, 0), 0);
+}
+
+// Every call that takes or tells an id, with ids that were asked for before.
+SCENARIO(ids_that_were_asked_for_before_are_still_good, .ranks = 2) {
+  static std::atomic<int> heard;
+  static std::atomic<pid_t> heard_in;
+  heard = 0;
+  struct sigaction action = {}, old = {};
+  action.sa_handler = [](int) { heard_in = static_cast<pid_t>(syscall(SYS_gettid)), heard++; };
+  sigaction(SIGUSR1, &action, &old);
+  const pid_t process = getpid(), parent = getppid(), group = getpgrp(), session = getsid(0);
+  std::atomic<pid_t> other_id{0};
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    other_id = static_cast<pid_t>(syscall(SYS_gettid));
+    while (!over) usleep(500);
+  });
+  while (other_id == 0) usleep(500);
+  clockid_t clock_of_other = 0;
+  CHECK_EQ(pthread_getcpuclockid(other.native_handle(), &clock_of_other), 0);
+  const auto ask = [&](int times) {
+    CHECK_EQ(getpid(), process);
+    CHECK_EQ(getppid(), parent);
+    CHECK_EQ(getpgrp(), group);
+    CHECK_EQ(getpgid(process), group);
+    CHECK_EQ(getsid(0), session);
+    CHECK_EQ(getsid(process), session);
+    CHECK_EQ(kill(parent, 0), 0);
+    CHECK_EQ(raise(SIGUSR1), 0);
+    CHECK_EQ(heard, times * 3 - 2);
+    CHECK_EQ(heard_in, process);
+    CHECK_EQ(pthread_kill(other.native_handle(), SIGUSR1), 0);
+    while (heard < times * 3 - 1) usleep(500);
+    CHECK_EQ(heard_in, other_id);
+    CHECK_EQ(syscall(SYS_tgkill, process, other_id.load(), SIGUSR1), 0);
+    while (heard < times * 3) usleep(500);
+    CHECK_EQ(heard_in, other_id);
+    cpu_set_t cores;
+    CHECK_EQ(sched_getaffinity(other_id, sizeof cores, &cores), 0);
+    CHECK_EQ(sched_getscheduler(process), SCHED_OTHER);
+    errno = 0;
+    CHECK(getpriority(PRIO_PROCESS, static_cast<id_t>(process)) != -1 || errno == 0);
+    rlimit limit;
+    CHECK_EQ(prlimit(process, RLIMIT_NOFILE, nullptr, &limit), 0);
+    timespec used;
+    CHECK_EQ(clock_gettime(clock_of_other, &used), 0);
+    const std::string folder = "/proc/" + std::to_string(process) + "/";
+    for (const std::string& name : {folder + "status", folder + "task/" + std::to_string(other_id) + "/status",
+                                    "/proc/self/task/" + std::to_string(other_id) + "/comm"}) {
+      CHECK(std::ifstream(name).good());
+    }
+    const pid_t child = fork();
+    if (child == 0) _exit(getppid() == process && getpid() != process ? 7 : 1);
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(WEXITSTATUS(status), 7);
+  };
+  ask(1);
+  job.checkpoint_here();
+  ask(2);
+  over = true;
+  other.join();
+  sigaction(SIGUSR1, &old, nullptr);
 }
 
 SCENARIO(children_can_be_run_after, .ranks = 2) {

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Calls that take or tell ids of processes and threads (ids.h).  Caught in a restarted process only.
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+
+#include "kernel-loader/gate_data.h"
+#include "kernel-loader/ids.h"
+#include "kernel-loader/text.h"
+
+namespace mana::loader {
+namespace {
+
+int32_t as_id(uint64_t argument) { return static_cast<int32_t>(argument); }
+uint64_t as_argument(int32_t id) { return static_cast<uint64_t>(static_cast<int64_t>(id)); }
+
+// Negative: a group.  -1 (everybody) and 0 (oneself, or one's group) are the same on both sides.
+uint64_t translated(uint64_t argument) {
+  const int32_t id = as_id(argument);
+  if (id > 0) return as_argument(real_id(id));
+  return id < -1 ? as_argument(-real_id(-id, IdKind::group)) : argument;
+}
+
+long told(long real, IdKind kind) { return real > 0 ? seen_id(static_cast<int32_t>(real), kind) : real; }
+
+// A clock of a process or a thread has its id, complemented, in the number (CPUCLOCK_* of the kernel).
+uint64_t translated_clock(uint64_t argument) {
+  const auto clock = static_cast<int32_t>(argument);
+  constexpr int32_t kKindBits = 7, kDescriptor = 3;
+  if (clock >= 0 || (clock & 3) == kDescriptor) return argument;
+  const int32_t id = ~(clock >> 3);
+  return as_argument(static_cast<int32_t>((static_cast<uint32_t>(~real_id(id)) << 3) | static_cast<uint32_t>(clock & kKindBits)));
+}
+
+// The first `count` arguments are ids; the caller's registers stay as they were, as the kernel would leave them.
+long with_real_ids(const CaughtCall& call, int count) {
+  uint64_t arguments[6];
+  for (int i = 0; i < 6; i++) arguments[i] = i < count ? translated(call.argument(i)) : call.argument(i);
+  return sys::raw(call.number(), arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+}
+
+// getpriority and its like: argument 0 says what argument 1 is.  ioprio_set and ioprio_get count from 1.
+long with_real_who(const CaughtCall& call) {
+  const bool counts_from_one = call.number() == __NR_ioprio_get || call.number() == __NR_ioprio_set;
+  const auto which = static_cast<int>(call.argument(0)) - (counts_from_one ? 1 : 0);
+  uint64_t who = call.argument(1);
+  if (which == PRIO_PROCESS) who = as_argument(real_id(as_id(who)));
+  if (which == PRIO_PGRP) who = as_argument(real_id(as_id(who), IdKind::group));
+  return sys::raw(call.number(), call.argument(0), who, call.argument(2));
+}
+
+long do_setpgid(const CaughtCall& call) {
+  const int32_t group = as_id(call.argument(1));
+  // A group that does not exist yet is named after the process that becomes its leader.
+  const int32_t known = real_id(group, IdKind::group);
+  return sys::raw(call.number(), translated(call.argument(0)), as_argument(known != group ? known : real_id(group)));
+}
+
+long with_real_clock(const CaughtCall& call) {
+  return sys::raw(call.number(), translated_clock(call.argument(0)), call.argument(1), call.argument(2), call.argument(3));
+}
+
+// Which thread is told of the timer is in the event.
+long do_timer_create(CaughtCall& call) {
+  const uint64_t clock = translated_clock(call.argument(0));
+  const uint64_t at = call.argument(1);
+  constexpr uint64_t kEventBytes = 64;
+  struct Event {
+    uint64_t value;
+    int32_t signal, notify, thread;
+    uint8_t rest[kEventBytes - 20];
+  };
+  static_assert(sizeof(Event) == kEventBytes);
+  if (at == 0 || !readable_word(at) || !readable_word(at + kEventBytes - 8)) return sys::raw(call.number(), clock, at, call.argument(2));
+  Event event = *sys::pointer<const Event>(at);
+  if ((event.notify & SIGEV_THREAD_ID) != 0) event.thread = real_id(event.thread);
+  return sys::raw(call.number(), clock, sys::bits(&event), call.argument(2));
+}
+
+}  // namespace
+
+bool translate_proc_path(const char* path, char (&into)[kProcPathSize]) {
+  if (!ids_are_translated() || !starts_with(path, "/proc/")) return false;
+  bool changed = false;
+  TextLine line(into, sizeof into);
+  line.add("/proc");
+  // Each part that is a number is an id: /proc/ID/..., /proc/self/task/ID/..., /proc/ID/task/ID/...; files of a process are
+  // named by numbers in fd, fdinfo and map_files only.
+  for (path += 5; *path == '/';) {
+    char part[64];
+    size_t length = 0;
+    while (path[length + 1] != 0 && path[length + 1] != '/') {
+      if (length + 1 == sizeof part) return false;
+      part[length] = path[length + 1];
+      length++;
+    }
+    part[length] = 0;
+    path += length + 1;
+    line.add("/");
+    const char* end = part;
+    const uint64_t number = read_number(end, 10);
+    const int32_t id = end == part || *end != 0 || number > INT32_MAX ? 0 : static_cast<int32_t>(number);
+    if (id != 0 && real_id(id) != id) {
+      line.decimal(real_id(id));
+      changed = true;
+    } else {
+      line.add(part);
+    }
+    if (same_text(part, "fd") || same_text(part, "fdinfo") || same_text(part, "map_files")) {
+      line.add(path);
+      break;
+    }
+  }
+  return changed && !line.full();
+}
+
+long do_id_call(CaughtCall& call) {
+  switch (call.number()) {
+    case __NR_gettid:
+      return seen_id_of_this_thread();
+    case __NR_set_tid_address: {
+      const long got = call.pass();
+      return sys::failed(got) ? got : seen_id_of_this_thread();
+    }
+    case __NR_getpid:
+    case __NR_getppid:
+      return told(call.pass(), IdKind::task);
+    case __NR_getpgrp:
+      return told(call.pass(), IdKind::group);
+    case __NR_getpgid:
+      return told(with_real_ids(call, 1), IdKind::group);
+    case __NR_getsid:
+      return told(with_real_ids(call, 1), IdKind::session);
+    case __NR_setpgid:
+      return do_setpgid(call);
+    case __NR_tgkill:
+    case __NR_rt_tgsigqueueinfo:
+      return with_real_ids(call, 2);
+    case __NR_getpriority:
+    case __NR_setpriority:
+    case __NR_ioprio_get:
+    case __NR_ioprio_set:
+      return with_real_who(call);
+    case __NR_clock_gettime:
+    case __NR_clock_getres:
+      return with_real_clock(call);
+    case __NR_timer_create:
+      return do_timer_create(call);
+    case __NR_pidfd_open:
+      return adopt_descriptor(with_real_ids(call, 1));
+    default:  // kill, tkill, rt_sigqueueinfo, sched_*, prlimit64, process_vm_*
+      return with_real_ids(call, 1);
+  }
+}
+
+}  // namespace mana::loader
