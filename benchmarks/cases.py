@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import launch
-from samples import Case, Goal
+from samples import NO_GOAL, Case, Goal
 
 CALL_GOALS = {
     "MPI_Comm_rank": Goal(1, 2), "MPI_Comm_size": Goal(1, 2), "MPI_Type_size": Goal(1, 2), "MPI_Wtime": Goal(1, 2),
@@ -19,10 +19,14 @@ CALL_GOALS = {
 }
 
 
+GATE_GOALS = {"clock_gettime": Goal(1, 5), "gettimeofday": Goal(1, 5), "8 threads, 20,000 malloc and free each": Goal(1.02)}
+
+
 class Effort:
     """How much to do: a full run, or one iteration of everything so that nothing rots."""
 
     def __init__(self, quick: bool, launches: int, native_only: bool):
+        self.quick = quick
         self.sides = ("native",) if native_only else ("native", "ours")
         self.launches = 1 if quick else launches
         self.storage_rounds = 1 if quick else max(3, launches // 5)
@@ -46,6 +50,57 @@ def calls(setup: launch.Setup, effort: Effort) -> list[Case]:
                 record = json.loads(line)
                 cases[record["case"]].add(side, record["median"], record["least"])
     return list(cases.values())
+
+
+def alone(setup: launch.Setup, side: str, command: list[str]) -> list[str]:
+    """One process, no mpirun."""
+    if side == "native":
+        return command
+    return [setup.tool("mana_launch"), "--ckpt-dir", str(setup.work / "unused-checkpoints"), *command]
+
+
+def gate(setup: launch.Setup, effort: Effort) -> list[Case]:
+    """System calls, caught and not, and what is made of them; no MPI, so once for all of them."""
+    if setup.mpi != setup.first_mpi:
+        return []
+    cases: dict[str, Case] = {}
+    for side in effort.in_turn(max(1, effort.launches // 4)):
+        done = launch.run(setup, alone(setup, side, [str(setup.build / "benchmarks" / "system_calls"), effort.repetition_ms]))
+        for line in done.stdout.splitlines():
+            record = json.loads(line)
+            name = record["case"]
+            cases.setdefault(name, Case(name, "ns", GATE_GOALS.get(name, NO_GOAL), "-")).add(side, record["median"], record["least"])
+    return list(cases.values())
+
+
+def programs(setup: launch.Setup, effort: Effort) -> list[Case]:
+    """Ordinary programs from start to end, wall clock."""
+    if setup.mpi != setup.first_mpi:
+        return []
+    files = setup.work / "files"
+    for folder in range(2 if effort.quick else 200):
+        (files / str(folder)).mkdir(parents=True)
+        for number in range(100):
+            (files / str(folder) / str(number)).write_bytes(b"x" * (37 * number % 4000))
+    source = setup.work / "source.cc"
+    source.write_text("#include <algorithm>\n#include <map>\n#include <string>\n#include <vector>\n"
+                      "int main() { std::map<std::string, std::vector<int>> m; m[\"a\"].push_back(1); return m.size() - 1; }\n")
+    commands = {
+        "tar of 20,000 small files": (Goal(1.3), ["tar", "cf", str(setup.work / "files.tar"), "-C", str(files), "."]),
+        "compile of a C++ file": (NO_GOAL, ["g++", "-O1", "-c", "-o", str(setup.work / "source.o"), str(source)]),
+        "python3 with 40 modules": (NO_GOAL, ["/usr/bin/python3", "-c", "import asyncio, decimal, email.mime.text, http.client, json, "
+                                              "logging.handlers, multiprocessing, sqlite3, ssl, subprocess, unittest, xml.dom.minidom"]),
+    }
+    cases = []
+    for name, (goal, command) in commands.items():
+        case = Case(name, "s", goal, "-")
+        for side in effort.in_turn(max(1, effort.launches // 4)):
+            start = time.monotonic()
+            launch.run(setup, alone(setup, side, command))
+            case.add(side, time.monotonic() - start)
+        cases.append(case)
+    shutil.rmtree(files)
+    return cases
 
 
 def melt(setup: launch.Setup, effort: Effort) -> list[Case]:
@@ -180,5 +235,5 @@ def first_step(setup: launch.Setup, command: list[str]) -> float:
     return (at - running.started_ns) / 1e6
 
 
-COMPARED = {"calls": calls, "melt": melt}
+COMPARED = {"calls": calls, "gate": gate, "programs": programs, "melt": melt}
 ALL = COMPARED | {"image": image_size, "storage": storage}

@@ -14,7 +14,8 @@ class Failed(Exception):
 class Setup:
     """Where everything is: the build folder, one MPI, a folder to work in."""
 
-    def __init__(self, build: pathlib.Path, mpi: str, mpirun: str, work: pathlib.Path):
+    def __init__(self, build: pathlib.Path, mpi: str, mpirun: str, work: pathlib.Path, first_mpi: str = ""):
+        self.first_mpi = first_mpi or mpi  # of this run: what needs no MPI is measured with it
         self.build, self.mpi, self.mpirun, self.work = build, mpi, mpirun, work
         self.environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
                                 OMP_NUM_THREADS="1")

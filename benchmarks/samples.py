@@ -27,10 +27,15 @@ class Goal:
         return None if native is None else self.factor * native + self.plus
 
     def text(self, unit: str) -> str:
+        if self == NO_GOAL:
+            return "-"
         if self.limit is not None:
             return f"{number(self.limit)} {unit}"
         factor = "native" if self.factor == 1 else f"{self.factor:g} x"
         return factor + (f" + {self.plus:g} {unit}" if self.plus else "")
+
+
+NO_GOAL = Goal(limit=float("inf"))  # worth knowing
 
 
 class Case:
@@ -59,6 +64,8 @@ class Case:
         ours, allowed = self.figure("ours"), self.goal.allowed(self.figure("native"))
         if ours is None or allowed is None:
             return "not measured"
+        if self.goal == NO_GOAL:
+            return "-"
         return "reached" if ours <= allowed else f"missed by {number(ours - allowed)} {self.unit}"
 
     def ratio(self) -> float | None:

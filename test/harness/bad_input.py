@@ -76,6 +76,12 @@ def mpi_that_is_not_built(world, log, mpi):
                    options=["--mpi", mpi, "--ckpt-dir", folder / "ckpt"], cli=folder / "cli")
 
 
+def mpi_asked_for_is_not_the_launchers(world, log, mpi):
+    other = other_mpi(mpi)
+    launch_refused(world, log, mpi, [world.program("behave", mpi), "nothing"], "join the job", f"mpirun of {other}", "auto",
+                   options=["--mpi", other, "--ckpt-dir", world.folder("ckpt")], ranks=2)
+
+
 def checkpoint_folder_missing(world, log, mpi):
     launch_refused(world, log, mpi, ["/bin/true"], "/nowhere/at/all", ("does not exist", "No such file"), ("create", "give another"),
                    options=["--ckpt-dir", "/nowhere/at/all"])
@@ -299,7 +305,7 @@ def restart_without_generations(world, log):
 
 def run(world, report):
     for index, test in enumerate((not_an_elf_file, no_such_program, static_program, program_of_32_bits, abi_that_no_front_end_serves,
-                                  mpi_that_is_not_built, checkpoint_folder_missing, checkpoint_folder_not_writable,
+                                  mpi_that_is_not_built, mpi_asked_for_is_not_the_launchers, checkpoint_folder_missing, checkpoint_folder_not_writable,
                                   checkpoint_folder_is_a_file, checkpoint_folder_of_a_running_job, checkpoint_folder_full)):
         report.run(f"bad-input/launch/{test.__name__}", test, MPIS[index % 2])
     report.run("bad-input/no_running_job", no_running_job)
