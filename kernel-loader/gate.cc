@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "kernel-loader/arena.h"
+#include "kernel-loader/caught_calls.h"
 #include "kernel-loader/descriptor_table.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
@@ -62,8 +63,17 @@ long wait_above(CaughtCall& call) {
   return 0;
 }
 
+// Those that are caught in a restarted process only (ids.h).
+bool takes_or_tells_ids(long number) {
+  for (const CaughtCallRule& rule : kCaughtCalls) {
+    if (rule.number == static_cast<uint64_t>(number)) return rule.restarted_only;
+  }
+  return false;
+}
+
 // The calls of caught_calls.h.
 long do_call(CaughtCall& call) {
+  if (takes_or_tells_ids(call.number())) return do_id_call(call);
   switch (call.number()) {
     case __NR_mmap:
       return do_mmap(call);
@@ -132,41 +142,6 @@ long do_call(CaughtCall& call) {
       return do_exit_group(call);
     case __NR_rseq:
       return do_rseq(call);
-    case __NR_getpid:
-    case __NR_kill:
-    case __NR_setpgid:
-    case __NR_getppid:
-    case __NR_getpgrp:
-    case __NR_getpgid:
-    case __NR_getsid:
-    case __NR_rt_sigqueueinfo:
-    case __NR_getpriority:
-    case __NR_setpriority:
-    case __NR_sched_setparam:
-    case __NR_sched_getparam:
-    case __NR_sched_setscheduler:
-    case __NR_sched_getscheduler:
-    case __NR_sched_rr_get_interval:
-    case __NR_gettid:
-    case __NR_tkill:
-    case __NR_sched_setaffinity:
-    case __NR_sched_getaffinity:
-    case __NR_set_tid_address:
-    case __NR_timer_create:
-    case __NR_clock_gettime:
-    case __NR_clock_getres:
-    case __NR_tgkill:
-    case __NR_ioprio_set:
-    case __NR_ioprio_get:
-    case __NR_migrate_pages:
-    case __NR_get_robust_list:
-    case __NR_move_pages:
-    case __NR_rt_tgsigqueueinfo:
-    case __NR_prlimit64:
-    case __NR_process_vm_readv:
-    case __NR_process_vm_writev:
-    case __NR_sched_setattr:
-    case __NR_sched_getattr:
     case __NR_pidfd_open:
       return do_id_call(call);
     case kFrontEndCall:

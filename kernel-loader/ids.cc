@@ -6,7 +6,7 @@
 namespace mana::loader {
 namespace {
 
-// Filled before there are threads, constant from then on: no lock.
+// Filled before the application runs, constant from then on: no lock.
 struct Pair {
   int32_t seen, real;
   IdKind kind;
