@@ -13,6 +13,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "control/launcher_end.h"
+
 namespace mana::cli {
 namespace {
 
@@ -111,6 +113,7 @@ std::string front_end(Mpi mpi) {
 
 void give_up(const Launcher& launcher, const std::string& message) {
   fmt::print(stderr, "mana: rank {}: {}\n", launcher.rank, message);
+  if (launcher.found) control::end_job_at_launcher(1);
   std::exit(1);
 }
 

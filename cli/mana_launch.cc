@@ -9,6 +9,7 @@
 
 #include "cli/launcher.h"
 #include "control/command.h"
+#include "control/launcher_end.h"
 #include "kernel-loader/program.h"
 #include "kernel-loader/report.h"
 
@@ -59,6 +60,7 @@ int main(int argc, char** argv) {
   if (looked.ok()) looked = mana::loader::needed_libraries(program.path, note_library, &wanted);
   if (!looked.ok()) {
     mana::loader::report("launch", looked.error());
+    mana::control::end_job_at_launcher(1);
     return 1;
   }
   if (wanted.abi == Mpi::none && !wanted.unserved.empty()) {

@@ -30,6 +30,8 @@ void finish_mpi();
 
 // Ends the job: MPI_Abort when MPI is initialised, else exit.
 [[noreturn]] void abort_job(int code);
+// Whether MPI_Finalize is running.
+bool is_finalizing();
 
 // Each rank's `bytes` bytes to every rank, in rank order.  Collective over the job, on the private
 // communicator.

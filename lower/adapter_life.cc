@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "control/launcher_end.h"
 #include "lower/adapter.h"
 #include "lower/adapter_convert.h"
 #include "lower/adapter_state.h"
@@ -22,6 +23,7 @@ constexpr int kTurnsWhenShared = 100;
 
 void (*joined_hook)(const core::Init& facts);
 core::Init facts_of_start;  // size 0: MPI is not initialised
+std::atomic<bool> finalizing;
 
 }  // namespace
 
@@ -153,14 +155,19 @@ void finish_mpi() {
   if (!initialized || finalized) return;
   if (adapter_state.world_group != MPI_GROUP_NULL) MPI_Group_free(&adapter_state.world_group);
   if (adapter_state.private_comm != MPI_COMM_NULL) MPI_Comm_free(&adapter_state.private_comm);
+  finalizing = true;
   MPI_Finalize();
+  finalizing = false;
 }
+
+bool is_finalizing() { return finalizing; }
 
 void abort_job(int code) {
   int initialized = 0, finalized = 0;
   MPI_Initialized(&initialized);
   MPI_Finalized(&finalized);
   if (initialized && !finalized) MPI_Abort(MPI_COMM_WORLD, code);
+  if (!initialized) control::end_job_at_launcher(code);
   std::exit(code);
 }
 

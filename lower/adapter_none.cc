@@ -20,6 +20,7 @@ int start_mpi(int, core::Init*) { return abi::ERR_OTHER; }
 void on_init(void (*)(const core::Init& facts)) {}
 void finish_mpi() {}
 void abort_job(int code) { std::exit(code); }
+bool is_finalizing() { return false; }
 void gather_from_all(const void* mine, void* all, std::size_t bytes) { std::memcpy(all, mine, bytes); }
 void set_intent_word(const std::atomic<uint32_t>*) {}
 

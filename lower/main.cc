@@ -121,27 +121,27 @@ void start_agent(int rank, int size, const char* library_version, int64_t restar
 
 namespace {
 
-int fail_launch(const loader::Error& error) {
+[[noreturn]] void fail_launch(const loader::Error& error) {
   loader::report("launch", error);
-  return 1;
+  abort_job(1);
 }
 
-int launch() {
+[[noreturn]] void launch() {
   static loader::Program program;
   static char path[loader::kPathSize];
   char** command = process.options.command;
-  if (const auto found = loader::find_program(command[0], std::getenv("PATH"), path); !found.ok()) return fail_launch(found.error());
-  if (const auto looked = loader::inspect_program(path, program); !looked.ok()) return fail_launch(looked.error());
+  if (const auto found = loader::find_program(command[0], std::getenv("PATH"), path); !found.ok()) fail_launch(found.error());
+  if (const auto looked = loader::inspect_program(path, program); !looked.ok()) fail_launch(looked.error());
   process.program = program.path;  // of a script its interpreter: what gdb wants with the image
   for (char** word = command; *word != nullptr; ++word) process.arguments.emplace_back(*word);
 
-  if (const auto kernel = loader::check_kernel(); !kernel.ok()) return fail_launch(kernel.error());
+  if (const auto kernel = loader::check_kernel(); !kernel.ok()) fail_launch(kernel.error());
   const loader::LaunchPlan plan{command[0], command, environ, process.options.stack_limit};
   const auto loaded = loader::load_program(plan);
-  if (!loaded.ok()) return fail_launch(loaded.error());
+  if (!loaded.ok()) fail_launch(loaded.error());
   prepare_process();
   if (!process.options.under_launcher) start_agent(0, 1, "", -1);
-  if (const auto closed = loader::install_gate(gate_hooks()); !closed.ok()) return fail_launch(closed.error());
+  if (const auto closed = loader::install_gate(gate_hooks()); !closed.ok()) fail_launch(closed.error());
   loader::start_program(loaded.value(), {});
 }
 
@@ -155,9 +155,7 @@ int main(int argc, char** argv) {
   lower::Options& options = lower::rank_process().options;
   if (!lower::read_options(argc, argv, options)) return 64;
   loader::set_report_rank(options.rank);
-  if (!held.ok()) {
-    loader::report("launch", held.error());
-    return 1;
-  }
-  return options.restart ? lower::restart() : lower::launch();
+  if (!held.ok()) lower::fail_launch(held.error());
+  if (options.restart) return lower::restart();
+  lower::launch();
 }

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One line per test as it ends, and the count at the end.  Logs are kept for what failed."""
-import pathlib
 import re
 import sys
 import time
@@ -9,20 +8,9 @@ import traceback
 from .processes import Failure, Skip, reap_orphans
 
 
-def known_failures():
-    """What is known to fail, each with the reason, from ../known_failures.txt: `PATTERN: reason`."""
-    known = []
-    for line in (pathlib.Path(__file__).parent.parent / "known_failures.txt").read_text().splitlines():
-        if line.strip() and not line.startswith("#"):
-            pattern, reason = line.split(": ", 1)
-            known.append((re.compile(pattern), reason))
-    return known
-
-
 class Report:
     def __init__(self, world, pattern):
         self.world = world
-        self.known = known_failures()
         self.pattern = re.compile(pattern) if pattern else None
         self.passed, self.failed, self.skipped = 0, [], 0
 
@@ -39,11 +27,6 @@ class Report:
         self._line("ok", name, "" if seconds is None else f"{seconds:.1f} s")
 
     def fails(self, name, why, log=None):
-        """One that is known to fail is run all the same, and counts as skipped, with both reasons, until it is mended."""
-        for pattern, reason in self.known:
-            if pattern.fullmatch(name):
-                self.skips(name, f"known to fail ({reason}): {why}")
-                return
         self.failed.append(name)
         self._line("FAILED", name, f"{why}" + (f"  [{log}]" if log else ""))
 
