@@ -71,7 +71,8 @@ int wait_for_each(core::WaitEach* a) {
 }
 
 // All of a few (`pending` of the requests are not 0): one call a turn tells whether all are
-// complete.
+// complete.  When one has failed the call ends early: complete are then those whose handles are
+// gone, and the others are still pending (MPICH), or are the failed ones themselves (Open MPI).
 int wait_for_all(core::WaitEach* a, int pending) {
   constexpr int kFew = 64;  // looking at so many costs less than moving the network does
   if (pending < 2 || pending > kFew) return wait_for_each(a);
@@ -92,12 +93,13 @@ int wait_for_all(core::WaitEach* a, int pending) {
   n = 0;
   for (int i = 0; i < a->count; ++i) {
     if (a->requests[i] == 0) continue;
-    complete_status(statuses[n], error ? neutral_error(statuses[n].MPI_ERROR) : 0, &a->statuses[i]);
+    const int k = n++;
+    if (error != 0 && requests[k] != MPI_REQUEST_NULL) continue;
+    complete_status(statuses[k], error ? neutral_error(statuses[k].MPI_ERROR) : 0, &a->statuses[i]);
     a->requests[i] = 0;
-    ++n;
+    ++a->completed;
   }
-  a->completed = n;
-  return 0;
+  return error == 0 ? 0 : wait_for_each(a);
 }
 
 // Some of them: MPI_Testsome moves the network once a turn, however many requests there are.
@@ -117,6 +119,7 @@ int wait_for_some(core::WaitEach* a) {
       complete_status(statuses[k], error ? neutral_error(statuses[k].MPI_ERROR) : 0,
                       &a->statuses[index]);
       a->requests[index] = 0;
+      requests[index] = MPI_REQUEST_NULL;  // a failed one stays in the array (Open MPI)
       ++a->completed;
     }
     if (a->completed >= a->need) return 0;
