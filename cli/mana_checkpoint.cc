@@ -15,7 +15,7 @@ namespace mana::cli {
 namespace {
 
 struct Options {
-  bool stop = false, cancel = false;
+  bool stop = false, cancel = false, ignore_children = false;
   uint32_t keep = 0;
 };
 
@@ -25,6 +25,7 @@ void checkpoint(const std::string& directory, const Options& options) {
       options.cancel ? control::Command::What::cancel : control::Command::What::checkpoint;
   command.stop = options.stop;
   command.keep = options.keep;
+  command.ignore_children = options.ignore_children;
   auto tell = [](const std::string& line) { fmt::print(stderr, "mana: checkpoint: {}\n", line); };
   control::Result<control::Answer> answer = control::ask_job(directory, command, tell);
   if (!answer.ok()) return complain("checkpoint", answer.error().text);
@@ -48,9 +49,12 @@ void add_checkpoint(CLI::App& mana) {
   auto* keep =
       app->add_option("--keep", options->keep, "generations to keep from now on (default 2)")
           ->check(CLI::Range(1, 1000000));
+  auto* children = app->add_flag("--ignore-children", options->ignore_children,
+                                 "do not wait for processes that the application has started; after a restart they are not there");
   app->add_flag("--cancel", options->cancel,
                 "give up the checkpoint that is under way; the job goes on")
       ->excludes(stop)
+      ->excludes(children)
       ->excludes(keep);
   app->callback([options, &directory] { checkpoint(checkpoint_directory(directory), *options); });
 }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/clock.h"
 #include "cli/launcher.h"
 #include "control/generations.h"
 #include "control/command.h"
@@ -33,6 +34,26 @@ uint64_t choose_generation(const mana::cli::Launcher& launcher, const std::strin
                                 generations.back()));
 }
 
+std::string is_variable(const std::string& word) {
+  const auto sign = word.find('=');
+  return sign != std::string::npos && sign > 0 ? "" : word + " is not NAME=VALUE";
+}
+
+std::string is_moved_path(const std::string& word) {
+  const auto sign = word.find('=');
+  return sign != std::string::npos && word.starts_with('/') && sign + 1 < word.size() ? "" : word + " is not OLD=NEW with an absolute path OLD";
+}
+
+// Without the slashes at the ends, which mean nothing.
+std::string with_absolute_target(const std::string& moved) {
+  const auto sign = moved.find('=');
+  const auto trimmed = [](std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return path;
+  };
+  return trimmed(moved.substr(0, sign)) + "=" + trimmed(std::filesystem::absolute(moved.substr(sign + 1)).lexically_normal().string());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -43,6 +64,18 @@ int main(int argc, char** argv) {
   options.add_option("--ckpt-dir", directory, "folder of the checkpoints (default: $MANA_CKPT_DIR, then ./ckpt)");
   options.add_option("--generation", generation, "which one (default: the newest)");
   options.add_option("--mpi", mpi, "MPI of the lower half")->check(CLI::IsMember({"auto", "mpich", "openmpi"}));
+  std::string files = "truncate";
+  std::vector<std::string> paths, environment;
+  options.add_option("--files", files, "a file of the job that has changed since: truncate (an output that has grown is cut back, the rest "
+                                       "is reported), strict (refuse), keep (leave as it is)")
+      ->check(CLI::IsMember({"truncate", "strict", "keep"}))
+      ->capture_default_str();
+  options.add_option("--path", paths, "OLD=NEW: what the job had under folder OLD is now under NEW (may be repeated)")
+      ->allow_extra_args(false)
+      ->check(is_moved_path);
+  options.add_option("--env", environment, "NAME=VALUE: the application's environment (may be repeated)")
+      ->allow_extra_args(false)
+      ->check(is_variable);
   CLI11_PARSE(options, argc, argv);
 
   const auto launcher = mana::cli::find_launcher();
@@ -68,6 +101,10 @@ int main(int argc, char** argv) {
   const Mpi preferred = manifest.value().mpi == "mpich"     ? Mpi::mpich
                         : manifest.value().mpi == "openmpi" ? Mpi::openmpi
                                                             : Mpi::none;
+  mana::cli::keep_clock(launcher, path + "/" + mana::control::image_name(launcher.rank));
   const Mpi lower = mana::cli::choose_mpi(launcher, mpi, preferred);
-  mana::cli::exec_lower(launcher, lower, {"--restart", "--ckpt-dir", checkpoints, "--generation-dir", path});
+  std::vector<std::string> arguments = {"--restart", "--ckpt-dir", checkpoints, "--generation-dir", path, "--files", files};
+  for (const auto& moved : paths) arguments.insert(arguments.end(), {"--path", with_absolute_target(moved)});
+  for (const auto& variable : environment) arguments.insert(arguments.end(), {"--env", variable});
+  mana::cli::exec_lower(launcher, lower, arguments);
 }

@@ -94,7 +94,7 @@ void JobRoot::start(const Request& request) {
   phase_ = Phase::intent;
   next_round_ = entered_ + kStatusRound;
   port_.wake_after(kStatusRound);
-  port_.broadcast(Intent{attempt_});
+  port_.broadcast(Intent{attempt_, request.command.ignore_children});
 }
 
 void JobRoot::enter(Phase phase) {

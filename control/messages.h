@@ -86,6 +86,7 @@ struct ImageNote {  // one rank's image, durable
 // --- down
 struct Intent {
   uint64_t attempt = 0;
+  bool ignore_children = false;
 };
 struct Targets {
   uint64_t attempt = 0;
@@ -170,6 +171,7 @@ struct Command {
   enum class What : uint8_t { checkpoint, cancel, status } what = What::status;
   bool stop = false;  // checkpoint: the job ends after the commit
   uint32_t keep = 0;  // checkpoint: generations to keep, 0: what the job was told before (first: 2)
+  bool ignore_children = false;  // checkpoint: processes that the application has started are left out of it
 };
 struct Story {
   std::string line;

@@ -49,6 +49,7 @@ void Rank::on(const Intent& intent) {
   failed_ = written_ = all_intend_ = false;
   quiet_since_ = -1;
   enter(Phase::intent);
+  port_.ignore_children(intent.ignore_children);
   port_.set_intent(true);
   Report report;
   {

@@ -41,6 +41,8 @@ class RankPort {
   // Synchronous sends that are held back until their receivers have said that they took the message complete now.
   virtual void release_held_sends() = 0;
   virtual std::vector<RefusalNote> refusals() = 0;
+  // Whether children of the application that still run, or have not been waited for, make the stop fail.
+  virtual void ignore_children(bool) {}
   virtual Outcome request_stop() = 0;
   virtual Result<StepResult> poll_stop() = 0;  // done: every thread is parked
   virtual Result<StepResult> service(

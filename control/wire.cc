@@ -39,7 +39,7 @@ void fields(A& a, ImageNote& m) {
 }
 template <class A>
 void fields(A& a, Intent& m) {
-  a(m.attempt);
+  a(m.attempt, m.ignore_children);
 }
 template <class A>
 void fields(A& a, Targets& m) {
@@ -107,7 +107,7 @@ template <class A>
 void fields(A&, FinalizeReached&) {}
 template <class A>
 void fields(A& a, Command& m) {
-  a(m.what, m.stop, m.keep);
+  a(m.what, m.stop, m.keep, m.ignore_children);
 }
 template <class A>
 void fields(A& a, Story& m) {

@@ -19,6 +19,7 @@ enum class Catch : uint8_t {
   argument_equals,   // low word of argument `index` is `value`
   duplicates,        // fcntl with F_DUPFD, F_DUPFD_CLOEXEC, or one that tells an open number from a
                      // closed one
+  argument_between,  // low word of argument `index` is in [value, last]
   argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
   argument_negative, // low word of argument `index` is negative
   refuse,            // not caught: fails with errno `value`
@@ -29,10 +30,11 @@ struct CaughtCallRule {
   Catch when = Catch::always;
   uint8_t index = 0;
   uint32_t value = 0;
+  uint32_t last = 0;
   bool restarted_only = false;  // ids.h
 };
 
-constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, true}; }
+constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, 0, true}; }
 
 // In ascending order of number: the filter searches by halves.
 inline constexpr CaughtCallRule kCaughtCalls[] = {
@@ -46,6 +48,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_ioctl, Catch::argument_equals, 1, 0x5441 /* TIOCGPTPEER */},
     {__NR_pipe},
     {__NR_mremap},
+    {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */, 102 /* MADV_GUARD_INSTALL */},
     {__NR_shmat},
     {__NR_dup},
     {__NR_dup2},
@@ -74,6 +77,9 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted(__NR_sched_setscheduler),
     in_restarted(__NR_sched_getscheduler),
     in_restarted(__NR_sched_rr_get_interval),
+    {__NR_mlock},
+    {__NR_mlockall},
+    {__NR_munlockall},
     in_restarted(__NR_gettid),
     in_restarted(__NR_tkill),
     in_restarted(__NR_sched_setaffinity),
@@ -81,8 +87,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_epoll_create},
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
-    {__NR_clock_gettime, Catch::argument_negative, 0, 0, true},
-    {__NR_clock_getres, Catch::argument_negative, 0, 0, true},
+    {__NR_clock_gettime, Catch::argument_negative, 0, 0, 0, true},
+    {__NR_clock_getres, Catch::argument_negative, 0, 0, 0, true},
     {__NR_exit_group},
     in_restarted(__NR_tgkill),
     {__NR_mq_open},
@@ -120,6 +126,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_memfd_create},
     {__NR_execveat},
     {__NR_userfaultfd},
+    {__NR_mlock2},
     {__NR_rseq},
     {__NR_io_uring_setup},
     {__NR_open_tree},

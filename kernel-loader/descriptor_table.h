@@ -44,6 +44,9 @@ class DescriptorTable {
   bool is_inherited(int number, int inherited) const {
     return descriptions_[number] == static_cast<uint32_t>(inherited) + 1;
   }
+  bool was_inherited(int number) const {
+    return descriptions_[number] != 0 && descriptions_[number] <= kMostApplicationDescriptors;
+  }
   void set_inherited(int number, int inherited) {
     set_used(number, static_cast<uint32_t>(inherited) + 1);
   }

@@ -125,6 +125,22 @@ Result<int> open_again(const Descriptor& descriptor) {
   return opened;
 }
 
+Outcome check_number(int number) {
+  if (number >= 0 && number < descriptor_table().first_lower()) return Done{};
+  return Error{"the application's descriptor is above the limit of open files", 0,
+               as_argument(number), as_argument(descriptor_table().first_lower())}
+      .so("raise it (ulimit -n) to what it was at the launch");
+}
+
+Outcome settled(long put, const Descriptor& descriptor) {
+  const int number = descriptor.number;
+  if (sys::failed(put))
+    return Error{"give a descriptor its number", sys::error_of(put), as_argument(number)}.at(
+        descriptor.path);
+  restore.done[number / 64] |= uint64_t{1} << (number % 64);
+  return Done{};
+}
+
 long put_at(int from, const Descriptor& descriptor) {
   return sys::raw(__NR_dup3, as_argument(from), as_argument(descriptor.number),
                   descriptor.close_on_exec != 0 ? O_CLOEXEC : 0);
@@ -139,7 +155,8 @@ Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), voi
     if (Outcome described = describe(number, descriptor); !described.ok()) return described;
     // What a launcher or a shell left open (a pipe of its own, say) was never the application's work: it is closed
     // after a restart, as it would be under another launcher.
-    if (descriptor.kind == DescriptorKind::other && descriptor_table().is_inherited(number, number)) continue;
+    if (descriptor.kind == DescriptorKind::other && descriptor_table().was_inherited(number))
+      descriptor.kind = DescriptorKind::inherited;
     if (!each(descriptor, closure)) break;
   }
   return Done{};
@@ -163,7 +180,8 @@ const char* cannot_restore(const Descriptor& descriptor) {
       {"anon_inode:[pidfd]", "pidfd"},
       {"anon_inode:[userfaultfd]", "userfaultfd"},
   };
-  if (descriptor.kind == DescriptorKind::standard) return nullptr;
+  if (descriptor.kind == DescriptorKind::standard || descriptor.kind == DescriptorKind::inherited)
+    return nullptr;
   if (descriptor.kind == DescriptorKind::other) {
     for (const Word& known : kWords) {
       if (starts_with(descriptor.path, known.prefix)) return known.word;
@@ -190,12 +208,10 @@ Outcome begin_descriptor_restore() {
 Outcome restore_descriptor(const Descriptor& descriptor) {
   DescriptorTable& table = descriptor_table();
   const int number = descriptor.number;
-  if (number < 0 || number >= table.first_lower()) {
-    return Error{"the application's descriptor is above the limit of open files", 0,
-                 as_argument(number), as_argument(table.first_lower())}
-        .so("raise it (ulimit -n) to what it was at the launch");
-  }
-  if (const char* why = cannot_restore(descriptor); why != nullptr) {
+  if (Outcome known = check_number(number); !known.ok()) return known;
+  if (descriptor.kind == DescriptorKind::inherited) return Done{};
+  const bool duplicate = descriptor.same_as >= 0 && descriptor.same_as < number;
+  if (const char* why = cannot_restore(descriptor); why != nullptr && !duplicate) {
     return Error{"the application's descriptor cannot be made again"}.at(descriptor.path).so(why);
   }
   long put;
@@ -210,7 +226,7 @@ Outcome restore_descriptor(const Descriptor& descriptor) {
     }
     put = put_at(restore.streams[stream], descriptor);
     table.set_inherited(number, stream);
-  } else if (descriptor.same_as >= 0 && descriptor.same_as < number) {
+  } else if (duplicate) {
     put = put_at(descriptor.same_as, descriptor);
     table.set_used(number, table.description(descriptor.same_as));
   } else {
@@ -220,11 +236,15 @@ Outcome restore_descriptor(const Descriptor& descriptor) {
     sys::close(opened.value());
     table.set_used(number);
   }
-  if (sys::failed(put))
-    return Error{"give a descriptor its number", sys::error_of(put), as_argument(number)}.at(
-        descriptor.path);
-  restore.done[number / 64] |= uint64_t{1} << (number % 64);
-  return Done{};
+  return settled(put, descriptor);
+}
+
+Outcome place_descriptor(const Descriptor& descriptor, int made) {
+  if (Outcome known = check_number(descriptor.number); !known.ok()) return known;
+  const long put = put_at(made, descriptor);
+  sys::close(made);
+  descriptor_table().set_used(descriptor.number);
+  return settled(put, descriptor);
 }
 
 Outcome end_descriptor_restore() {

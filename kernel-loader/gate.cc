@@ -85,6 +85,12 @@ long do_call(CaughtCall& call) {
       return do_brk(call);
     case __NR_shmat:
       return do_shmat(call);
+    case __NR_madvise:
+    case __NR_mlock:
+    case __NR_mlock2:
+    case __NR_mlockall:
+    case __NR_munlockall:
+      return do_flag_memory(call);
     case __NR_rt_sigaction:
       return do_rt_sigaction(call);
     case __NR_rt_sigprocmask:

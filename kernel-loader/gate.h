@@ -104,8 +104,13 @@ struct GateState {
                             // application)
   char name[16];            // of the process, as ps shows it
   int32_t process, parent, group, session;  // ids as the application sees them
-  uint64_t reserved[28];
+  uint64_t memory_flags;    // kMemoryFlagsWereUsed; from bit 8 on the flags of mlockall if it has MCL_FUTURE
+  uint64_t reserved[27];
 };
+// The application has called madvise or mlock in a way that leaves flags on memory, or mmap with such flags: only then
+// /proc/self/smaps, which is slow with much memory, must be read for a checkpoint.
+inline constexpr uint64_t kMemoryFlagsWereUsed = 1;
+inline constexpr int kLockAllShift = 8;
 
 void save_gate_state(GateState& state);
 // After the image is placed (the allocator learns from /proc/self/maps what is taken) and before
@@ -120,8 +125,9 @@ enum class DescriptorKind : uint32_t {
   file,          // regular: path, flags, offset
   directory,
   device,  // character device
-  other,   // cannot be made again; `path` says what it is: "socket:[4711]", "pipe:[...]",
+  other,   // open() does not make it again; `path` says what it is: "socket:[4711]", "pipe:[...]",
            // "anon_inode:[eventpoll]"
+  inherited,  // as `other`, left open by what started the job: closed after a restart
 };
 struct Descriptor {
   int32_t number;
@@ -144,9 +150,12 @@ Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), voi
 // (Error: names the path and why); end gives up the numbers that were not restored, 0..2 included.
 Outcome begin_descriptor_restore();
 Outcome restore_descriptor(const Descriptor& descriptor);
+// Instead of restore_descriptor, for what open() does not make again: `made` is a new open file of the
+// same kind; it gets the number and the close-on-exec flag, and is closed.
+Outcome place_descriptor(const Descriptor& descriptor, int made);
 Outcome end_descriptor_restore();
-// A description as one word for a refusal: "socket", "pipe", "epoll", "eventfd", "deleted file",
-// ...; null: can be restored.
+// Why restore_descriptor cannot do it, as one word: "socket", "pipe", "epoll", "eventfd", "deleted file",
+// ...; null: it can.  Most of these lower/ makes again all the same.
 const char* cannot_restore(const Descriptor& descriptor);
 
 }  // namespace mana::loader

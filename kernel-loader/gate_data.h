@@ -77,6 +77,7 @@ long do_munmap(CaughtCall& call);
 long do_mremap(CaughtCall& call);
 long do_brk(CaughtCall& call);
 long do_shmat(CaughtCall& call);
+long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, munlockall
 
 // --- signals (gate_signals.cc)
 long do_rt_sigaction(CaughtCall& call);

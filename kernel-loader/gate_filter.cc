@@ -107,6 +107,13 @@ class FilterProgram {
         jump(BPF_JEQ, F_GETFL, 1, 0);
         give(SECCOMP_RET_ALLOW);
         break;
+      case Catch::argument_between:
+        load(argument(rule.index, false));
+        jump(BPF_JGE, rule.value, 1, 0);
+        give(SECCOMP_RET_ALLOW);
+        jump(BPF_JGT, rule.last, 0, 1);
+        give(SECCOMP_RET_ALLOW);
+        break;
       case Catch::argument_differs:
         allow_unless_set(1);
         load(argument(rule.index, false));

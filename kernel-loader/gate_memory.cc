@@ -7,6 +7,8 @@
 
 #include "kernel-loader/arena.h"
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/loader.h"
+#include "kernel-loader/maps.h"
 
 namespace mana::loader {
 namespace {
@@ -37,7 +39,59 @@ long place_anywhere(uint64_t length, int protection, int flags, int descriptor, 
   }
 }
 
+constinit uint64_t image_inode = 0;
+
+// The mapping that holds `address`; false: none.
+bool mapping_at(uint64_t address, MapsLine& found) {
+  MapsReader maps;
+  while (maps.next(found)) {
+    if (found.region.low <= address && address < found.region.high) return true;
+  }
+  return false;
+}
+
+// After a restart a part of the range is mapped from the image: the kernel would not take the range for one mapping, and
+// would make it grow by what comes next in the image.
+bool comes_from_image(uint64_t address, uint64_t length) {
+  if (image_inode == 0) return false;
+  MapsReader maps;
+  for (MapsLine line; maps.next(line);) {
+    if (line.inode == image_inode && line.region.overlaps({address, address + length})) return true;
+  }
+  return false;
+}
+
+// mremap of such a range: what it grows by is a mapping of its own, and each piece is moved.  `target` 0: anywhere, or in
+// place.
+long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64_t target, bool may_move) {
+  const uint64_t kept = old_length < new_length ? old_length : new_length;
+  MapsLine piece;
+  if (!mapping_at(old + kept - kPage, piece)) return -EFAULT;
+  constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+  if (target == 0) {
+    if (new_length == old_length) return static_cast<long>(old);
+    const long grown = sys::mmap(old + old_length, new_length - old_length, piece.protection, kAnonymous | MAP_FIXED_NOREPLACE);
+    if (!sys::failed(grown)) return static_cast<long>(old);
+    if (!may_move) return -ENOMEM;
+  }
+  const long place = target != 0 ? sys::mmap(target, new_length, piece.protection, kAnonymous | MAP_FIXED)
+                                 : map_in_arena(new_length, piece.protection, kAnonymous, -1, 0, alignment_for(new_length, 0));
+  if (sys::failed(place)) return place;
+  const auto at = static_cast<uint64_t>(place);
+  for (uint64_t done = 0; done < kept;) {
+    if (!mapping_at(old + done, piece)) return -EFAULT;
+    const uint64_t end = piece.region.high < old + kept ? piece.region.high - old : kept;
+    const long moved = sys::raw(__NR_mremap, old + done, end - done, end - done, MREMAP_MAYMOVE | MREMAP_FIXED, at + done);
+    if (sys::failed(moved)) return moved;
+    done = end;
+  }
+  if (kept < old_length) sys::munmap(old + kept, old_length - kept);
+  return place;
+}
+
 }  // namespace
+
+void memory_comes_from(uint64_t inode) { image_inode = inode; }
 
 long do_mmap(CaughtCall& call) {
   const uint64_t hint = page_down(call.argument(0));
@@ -47,6 +101,7 @@ long do_mmap(CaughtCall& call) {
   const int descriptor = static_cast<int>(call.argument(4));
   const uint64_t offset = call.argument(5);
   if (length == 0) return call.pass();
+  if ((flags & (MAP_GROWSDOWN | MAP_LOCKED)) != 0) live_state().memory_flags |= kMemoryFlagsWereUsed;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0) {
     if (!ends_below_line(call.argument(0), length)) return -ENOMEM;
     if ((flags & MAP_FIXED_NOREPLACE) == 0) tell_unmap(call.argument(0), length);
@@ -98,8 +153,18 @@ long do_mremap(CaughtCall& call) {
   if (!ends_below_line(old_address, old_length)) return -EFAULT;
   if (new_length == 0 || page_up(new_length) < new_length) return -EINVAL;
   tell_unmap(old_address, old_length);
+  const bool fixed = (flags & MREMAP_FIXED) != 0;
+  const uint64_t old_end = page_up(old_length), new_end = page_up(new_length);
+  const bool shrinks_in_place = new_end <= old_end && !fixed;
   long got;
-  if ((flags & MREMAP_FIXED) != 0) {
+  if (!keeps_old && !shrinks_in_place && page_down(old_address) == old_address && comes_from_image(old_address, old_end)) {
+    const uint64_t target = fixed ? call.argument(4) : 0;
+    if (fixed && (page_down(target) != target || !ends_below_line(target, new_length) || (flags & MREMAP_MAYMOVE) == 0 ||
+                  (target < old_address + old_end && old_address < target + new_end))) {
+      return -EINVAL;
+    }
+    got = remap_pieces(old_address, old_end, new_end, target, (flags & MREMAP_MAYMOVE) != 0);
+  } else if (fixed) {
     if (!ends_below_line(call.argument(4), new_length)) return -ENOMEM;
     got = call.pass();
   } else {
@@ -148,6 +213,19 @@ long do_brk(CaughtCall& call) {
   }
   state.brk_current = wanted;
   return static_cast<long>(wanted);
+}
+
+// The kernel does these rightly.  What must be known is that there are flags to save.
+long do_flag_memory(CaughtCall& call) {
+  const long got = call.pass();
+  if (!in_original_process()) return got;
+  uint64_t& flags = live_state().memory_flags;
+  if (!sys::failed(got) && (call.number() == __NR_mlockall || call.number() == __NR_munlockall)) {
+    const uint64_t all = call.number() == __NR_mlockall ? call.argument(0) : 0;
+    flags = (flags & kMemoryFlagsWereUsed) | ((all & MCL_FUTURE) != 0 ? all << kLockAllShift : 0);
+  }
+  flags |= kMemoryFlagsWereUsed;
+  return got;
 }
 
 long do_shmat(CaughtCall& call) {

@@ -29,6 +29,12 @@ enum class NoteType : uint32_t {
   descriptors,  // loader::Descriptor[]
   strings,      // zero-terminated; offsets point here
   process,      // ProcessState
+  contents,     // what of a descriptor open() does not bring back: ContentsRecord, then its ItemRecords with their bytes
+  pending_signals = 32,  // PendingSignal[]
+  posix_timers,          // PosixTimer[]
+  attributes,            // ThreadAttributes[], one per ThreadState
+  soft_limits,           // SoftLimit[]
+  memory_flags,          // MemoryFlags[]
 };
 
 // Instruction sets that code in the image may have chosen at its start, by CPUID: leaf 1, leaf 7, extended leaf 1, XCR0.
@@ -75,8 +81,11 @@ enum class SegmentKind : uint32_t {
   anonymous = 1,
   file,           // private mapping of a file: saved in full, the file is not needed
   shared_file,    // MAP_SHARED: the file is mapped again, and gets these bytes if it was writable
-  shared_memory,  // MAP_SHARED without a file that can be opened again: private from now on
+  shared_memory,  // MAP_SHARED without a file that can be opened again: anonymous from now on
+  shared_anonymous,  // MAP_SHARED | MAP_ANONYMOUS
 };
+// In SegmentRecord::protection: the mapping was made with MAP_GROWSDOWN.
+inline constexpr uint32_t kGrowsDown = 0x01000000;  // PROT_GROWSDOWN
 // One stretch of memory.  Stretches of one region touch each other and have the same `region`.
 struct SegmentRecord {
   uint64_t begin, bytes;
@@ -107,6 +116,81 @@ struct ThreadState {
   uint64_t reserved[4];
 };
 
+// What a descriptor is made again from (lower/descriptor_contents.h says what the words and items of each kind mean).  One for an
+// open file, at the lowest number that refers to it.
+struct ContentsRecord {
+  int32_t number;
+  uint32_t kind;
+  uint32_t item_count;
+  uint32_t reserved;
+  uint64_t words[8];
+};
+// Followed by `bytes` bytes, padded to 8.
+struct ItemRecord {
+  uint32_t kind;
+  uint32_t reserved;
+  uint64_t words[4];
+  uint64_t bytes;
+};
+
+static_assert(sizeof(ContentsRecord) == 80);
+static_assert(sizeof(ItemRecord) == 48);
+// A signal that was pending.  In the order in which they are to be queued again.
+struct PendingSignal {
+  int32_t thread;  // index into the threads; -1: for the process
+  int32_t signal;
+  uint64_t info[16];  // siginfo_t, as the kernel gave it
+};
+
+// timer_create.  Remaining time 0: not armed.
+struct PosixTimer {
+  int32_t id, clock;
+  int32_t notify, signal;  // SIGEV_*
+  uint64_t value;          // sigev_value
+  int32_t thread;          // SIGEV_THREAD_ID: index into the threads; else -1
+  uint32_t reserved;
+  int64_t remaining_ns, interval_ns;
+};
+
+// What a thread has made different from what it was started with.  (What the launcher gave, it gives anew.)
+struct ThreadAttributes {
+  uint32_t own_cpus, own_scheduling;
+  uint64_t cpus[128];      // sched_setaffinity: 8192 bits
+  uint32_t policy;         // struct sched_attr
+  int32_t nice;
+  uint64_t flags;
+  uint32_t priority, reserved;
+  uint64_t runtime, deadline, period;
+};
+
+struct SoftLimit {
+  uint32_t resource, reserved;
+  uint64_t soft;
+};
+
+// Of a stretch of memory: what madvise and mlock have said of it.
+struct MemoryFlags {
+  enum : uint32_t {
+    dont_dump = 1,
+    dont_fork = 2,
+    wipe_on_fork = 4,
+    locked = 8,
+    locked_on_fault = 16,
+    huge_pages = 32,
+    no_huge_pages = 64,
+    mergeable = 128,
+    guard = 1024,                // MADV_GUARD_INSTALL
+    lock_future = 256,           // no stretch: mlockall(MCL_FUTURE)
+    lock_future_on_fault = 512,
+  };
+  uint64_t begin, bytes;
+  uint32_t flags, reserved;
+};
+
+static_assert(sizeof(PendingSignal) == 136);
+static_assert(sizeof(PosixTimer) == 48);
+static_assert(sizeof(ThreadAttributes) == 1080);
+static_assert(sizeof(MemoryFlags) == 24);
 static_assert(sizeof(CpuFeatures) == 40);
 static_assert(sizeof(SegmentRecord) == 56);
 static_assert(sizeof(BlockRecord) == 24);

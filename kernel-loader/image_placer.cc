@@ -40,19 +40,23 @@ Outcome read_segment(int descriptor, const SegmentRecord& segment, char* to, con
   return Done{};
 }
 
-// The stretches [first, last) of one private region: anonymous memory, covered by the file where that pays.
+// The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
 Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file) {
   const auto& segments = image.segments();
   SegmentRecord whole = segments[first];
   whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
   const std::string name = image.text(whole.path);
-  const int protection = static_cast<int>(whole.protection);
+  const int protection = static_cast<int>(whole.protection & ~kGrowsDown);
+  const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory;
+  const bool grows_down = (whole.protection & kGrowsDown) != 0;
+  if (shared || grows_down) map_file = false;  // must be one anonymous mapping
   bool reads = false;
   for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
   const int writable = reads ? protection | PROT_READ | PROT_WRITE : protection;
   // MAP_NORESERVE: what was reserved and never touched may be more than this machine has.
-  if (mmap(memory(whole), whole.bytes, writable, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) !=
-      memory(whole)) {
+  const int flags = MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE) |
+                    (grows_down ? MAP_GROWSDOWN : 0);
+  if (mmap(memory(whole), whole.bytes, writable, flags, -1, 0) != memory(whole)) {
     return failure("place memory", whole, name);
   }
   bool must_protect = false;
@@ -77,9 +81,11 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
 // The file is mapped again where it can be.  A writable mapping gets the bytes that the application saw; of a read-only one the
 // file is the truth.
 Outcome place_shared_file(const ImageFile& image, const SegmentRecord& segment) {
-  const std::string path = image.text(segment.path);
+  const std::string path = image.path(segment.path);
   const bool writable = (segment.protection & PROT_WRITE) != 0;
-  const int file = open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+  // Of a mapping that is read-only today the application may make a writable one tomorrow, if it has opened the file so.
+  int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0 && !writable) file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return failure("open a file that the application had mapped", segment, path);
   void* at = mmap(memory(segment), segment.bytes, static_cast<int>(segment.protection), MAP_SHARED | MAP_FIXED_NOREPLACE, file,
                   static_cast<off_t>(segment.mapped_offset));

@@ -138,8 +138,14 @@ Complaint ImageFile::take_note(uint32_t type, std::string_view data) {
     case NoteType::threads: return take_array(data, threads_, "threads");
     case NoteType::gate: gate_ = data; return {};
     case NoteType::descriptors: descriptors_ = data; return {};
+    case NoteType::contents: contents_ = data; return {};
     case NoteType::strings: strings_ = data; return {};
     case NoteType::process: std::memcpy(&process_, data.data(), std::min(data.size(), sizeof process_)); return {};
+    case NoteType::pending_signals: return take_array(data, pending_signals_, "pending signals");
+    case NoteType::posix_timers: return take_array(data, posix_timers_, "timers");
+    case NoteType::attributes: return take_array(data, attributes_, "attributes of threads");
+    case NoteType::soft_limits: return take_array(data, soft_limits_, "limits");
+    case NoteType::memory_flags: return take_array(data, memory_flags_, "flags of memory");
   }
   return {};  // of a later version that changes nothing for us
 }
@@ -161,6 +167,16 @@ Complaint ImageFile::check_tables() const {
     if (block.file_offset > length_ || block.bytes > length_ - block.file_offset) return "damaged: a block lies outside of it";
   }
   if (threads_.empty()) return "damaged: it has no thread";
+  const auto is_thread = [this](int32_t index) { return index >= -1 && index < static_cast<int32_t>(threads_.size()); };
+  for (const PendingSignal& signal : pending_signals_) {
+    if (!is_thread(signal.thread)) return "damaged: a signal of no thread";
+  }
+  for (const PosixTimer& timer : posix_timers_) {
+    if (!is_thread(timer.thread) || timer.id < 0) return "damaged: a timer does not make sense";
+  }
+  for (const MemoryFlags& range : memory_flags_) {
+    if (range.begin >= loader::kLine || range.bytes > loader::kLine - range.begin) return "damaged: flags of memory that is not its own";
+  }
   return {};
 }
 
@@ -169,6 +185,8 @@ std::string ImageFile::text(uint32_t offset) const {
   const std::string_view rest = strings_.substr(offset);
   return std::string(rest.substr(0, rest.find('\0')));
 }
+
+std::string ImageFile::path(uint32_t offset) const { return moved_ ? moved_(text(offset)) : text(offset); }
 
 std::vector<std::string> ImageFile::arguments() const {
   std::vector<std::string> all;

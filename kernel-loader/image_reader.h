@@ -3,9 +3,11 @@
 // believed before open() has checked the notes, and nothing of its data before verify().
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernel-loader/image_format.h"
@@ -33,9 +35,19 @@ class ImageFile {
   const std::vector<BlockRecord>& blocks() const { return blocks_; }
   const std::vector<ThreadState>& threads() const { return threads_; }
   const ProcessState& process() const { return process_; }
+  const std::vector<PendingSignal>& pending_signals() const { return pending_signals_; }
+  const std::vector<PosixTimer>& posix_timers() const { return posix_timers_; }
+  const std::vector<ThreadAttributes>& attributes() const { return attributes_; }
+  const std::vector<SoftLimit>& soft_limits() const { return soft_limits_; }
+  const std::vector<MemoryFlags>& memory_flags() const { return memory_flags_; }
   std::string_view gate_state() const { return gate_; }
   std::string_view descriptors() const { return descriptors_; }
+  std::string_view contents() const { return contents_; }
   std::string text(uint32_t offset) const;  // of the strings note
+  // Where a path of the strings note is today; without set_moved, where it was.
+  std::string path(uint32_t offset) const;
+  using MovedPath = std::function<std::string(const std::string&)>;
+  void set_moved(MovedPath moved) { moved_ = std::move(moved); }
   std::vector<std::string> arguments() const;
 
  private:
@@ -53,7 +65,13 @@ class ImageFile {
   std::vector<BlockRecord> blocks_;
   std::vector<ThreadState> threads_;
   ProcessState process_{};
-  std::string_view gate_, descriptors_, strings_;
+  std::vector<PendingSignal> pending_signals_;
+  std::vector<PosixTimer> posix_timers_;
+  std::vector<ThreadAttributes> attributes_;
+  std::vector<SoftLimit> soft_limits_;
+  std::vector<MemoryFlags> memory_flags_;
+  std::string_view gate_, descriptors_, contents_, strings_;
+  MovedPath moved_;
 };
 
 }  // namespace mana::image

@@ -53,4 +53,8 @@ void show_identity();
 // the frames below need.
 [[noreturn]] void start_program(const LoadedProgram& program, const LowerRseq& rseq);
 
+// At a restart: memory is mapped from the file with this number (inode).  What the application has as one mapping may
+// then be several, and mremap must move them one by one (gate_memory.cc).
+void memory_comes_from(uint64_t image_inode);
+
 }  // namespace mana::loader

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernel-loader/maps.h"
 
+#include <sys/mman.h>
+
 #include "kernel-loader/sys.h"
 
 namespace mana::loader {
@@ -22,22 +24,28 @@ bool MapsReader::letter(char& c) {
   return true;
 }
 
+// "low-high rwxp offset device inode   name"
 bool MapsReader::next(MapsLine& line) {
+  enum Field { kRange, kPermissions, kOffset, kDevice, kInode, kName };
+  line = {};
   uint64_t value = 0;
-  uint64_t low = 0;
-  bool in_range = true;
+  int field = kRange;
   bool any = false;
   for (char c; letter(c);) {
     any = true;
     if (c == '\n') break;
-    if (!in_range) continue;
-    if (c == '-') {
-      low = value;
+    if (field == kName) continue;
+    if (c == ' ') {
+      if (field == kRange) line.region.high = value;
+      field++;
+    } else if (field == kPermissions) {
+      line.protection |= c == 'r' ? PROT_READ : c == 'w' ? PROT_WRITE : c == 'x' ? PROT_EXEC : 0;
+    } else if (field == kInode) {
+      line.inode = line.inode * 10 + static_cast<uint64_t>(c - '0');
+    } else if (field == kRange && c == '-') {
+      line.region.low = value;
       value = 0;
-    } else if (c == ' ') {
-      line.region = {low, value};
-      in_range = false;
-    } else {
+    } else if (field == kRange) {
       value = value * 16 + static_cast<uint64_t>(c >= 'a' ? c - 'a' + 10 : c - '0');
     }
   }

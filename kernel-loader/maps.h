@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reads /proc/self/maps line by line with raw system calls.  Ranges only; the names are for
-// messages.
+// Reads /proc/self/maps line by line with raw system calls, without the names.
 #pragma once
 
 #include "kernel-loader/layout.h"
@@ -9,6 +8,8 @@ namespace mana::loader {
 
 struct MapsLine {
   Region region;
+  int protection;  // PROT_*
+  uint64_t inode;  // 0: no file
 };
 
 class MapsReader {

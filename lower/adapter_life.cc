@@ -11,6 +11,7 @@
 #include "lower/adapter_convert.h"
 #include "lower/adapter_state.h"
 #include "lower/adapter_wait.h"
+#include "lower/children.h"
 #include "lower/core_functions.h"
 
 namespace mana::lower {
@@ -126,7 +127,11 @@ void collect_facts(core::Init* facts) {
 
 int start_mpi(int thread_level, core::Init* facts) {
   int provided = MPI_THREAD_SINGLE;
-  int code = MPI_Init_thread(nullptr, nullptr, to_native(kThreadLevels, thread_level), &provided);
+  int code;
+  {
+    const LowerChildren daemons;  // a process that no launcher started may start one
+    code = MPI_Init_thread(nullptr, nullptr, to_native(kThreadLevels, thread_level), &provided);
+  }
   if (code != MPI_SUCCESS) return abi::ERR_OTHER;
   facts->provided = to_neutral(kThreadLevels, provided);
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);

@@ -12,6 +12,8 @@
 #include <cstring>
 
 #include "control/generations.h"
+#include "kernel-loader/ids.h"
+#include "lower/children.h"
 #include "lower/park.h"
 #include "lower/stop.h"
 
@@ -25,6 +27,11 @@ using control::Result;
 using control::StepResult;
 
 namespace {
+
+constexpr double kPatienceWithChildren = 10;  // seconds
+constexpr double kLookForChildrenEvery = 0.01;
+constexpr double kPatienceWithKernel = 10;
+constexpr double kLookForBlockedEvery = 0.1;
 
 Service service_of(Phase phase) {
   switch (phase) {
@@ -125,8 +132,12 @@ std::vector<control::RefusalNote> AgentPort::refusals() {
 
 Outcome AgentPort::request_stop() {
   signals_held_ = upper() != nullptr && upper()->pending_user_reductions > 0;
+  children_until_ = now() + kPatienceWithChildren;
+  look_for_children_ = 0;
+  blocked_until_ = now() + kPatienceWithKernel;
+  look_for_blocked_ = now() + kLookForBlockedEvery;
   if (!signals_held_) {
-    lower::request_stop();
+    if (ignore_children_ || !has_children()) stop_threads();
     return Done{};
   }
   park_control.stop.store(1);
@@ -134,14 +145,56 @@ Outcome AgentPort::request_stop() {
   return Done{};
 }
 
+void AgentPort::stop_threads() {
+  asked_ = true;
+  lower::request_stop();
+}
+
+std::optional<Result<StepResult>> AgentPort::wait_for_children() {
+  if (now() < look_for_children_) return Result<StepResult>(StepResult{false, 1});
+  const std::vector<Child> children = lower::children();
+  if (children.empty()) return std::nullopt;
+  // The application must run for its children to come to an end: it reads their pipes, and waits for them.
+  if (std::exchange(asked_, false)) lower::resume();
+  look_for_children_ = now() + kLookForChildrenEvery;
+  if (now() < children_until_) return Result<StepResult>(StepResult{false, static_cast<uint32_t>(children.size())});
+  return Result<StepResult>(Error{describe(children) +
+                                  "; children cannot be saved: wait for it, or use mana checkpoint --ignore-children"});
+}
+
+// The kernel ends most such waits soon; one that lasts (a file server that does not answer, a parent in vfork) may last for ever.
+std::optional<Error> AgentPort::out_of_reach_for_long(const std::vector<NotParked>& missing) {
+  if (now() < look_for_blocked_) return std::nullopt;
+  look_for_blocked_ = now() + kLookForBlockedEvery;
+  std::string who;
+  for (const NotParked& one : missing) {
+    const std::string where = out_of_reach(one.tid);
+    if (!where.empty()) who = fmt::format("thread {} is {}", loader::seen_id(one.tid), where);
+  }
+  if (who.empty()) blocked_until_ = now() + kPatienceWithKernel;
+  if (now() < blocked_until_) return std::nullopt;
+  return Error{fmt::format("{} and has not left it for {:.0f} s: no signal can stop it there; ask again when it has", who, kPatienceWithKernel)};
+}
+
 Result<StepResult> AgentPort::poll_stop() {
   if (signals_held_) {
     if (upper()->pending_user_reductions > 0 && !is_parked(getpid())) return StepResult{false, 1};
     signals_held_ = false;
-    lower::request_stop();
+    stop_threads();
+  }
+  if (!asked_) {
+    if (const auto waiting = wait_for_children()) return *waiting;
+    stop_threads();
   }
   const std::vector<NotParked> missing = lower::poll_stop();
-  if (!missing.empty()) return StepResult{false, static_cast<uint32_t>(missing.size())};
+  if (!missing.empty()) {
+    if (const auto blocked = out_of_reach_for_long(missing)) return *blocked;
+    return StepResult{false, static_cast<uint32_t>(missing.size())};
+  }
+  if (!ignore_children_) {
+    look_for_children_ = 0;
+    if (const auto waiting = wait_for_children()) return *waiting;
+  }
   keep_progressing(true);
   return StepResult{true, 0};
 }
@@ -215,7 +268,7 @@ void AgentPort::resume() {
   call.what = Service::resume;
   while (!signals_held_ && lower::service(call) && call.done == 0 && call.error == 0) {
   }
-  signals_held_ = false;
+  signals_held_ = asked_ = false;
   lower::resume();
 }
 

@@ -14,6 +14,7 @@
 #include "control/rank.h"
 #include "lower/agent.h"
 #include "lower/image_writer.h"
+#include "lower/stop.h"
 
 namespace mana::lower {
 
@@ -36,6 +37,7 @@ class AgentPort : public control::RankPort {
   void all_intend() override;
   void release_held_sends() override;
   std::vector<control::RefusalNote> refusals() override;
+  void ignore_children(bool ignore) override { ignore_children_ = ignore; }
   control::Outcome request_stop() override;
   control::Result<control::StepResult> poll_stop() override;
   control::Result<control::StepResult> service(control::Phase phase) override;
@@ -49,6 +51,11 @@ class AgentPort : public control::RankPort {
 
  private:
   UpperInterface* upper() const;
+  void stop_threads();
+  // Nothing: all of them can be stopped, or the patience has not ended.
+  std::optional<control::Error> out_of_reach_for_long(const std::vector<NotParked>& missing);
+  // Nothing: nobody is left to wait for.
+  std::optional<control::Result<control::StepResult>> wait_for_children();
   void image_written(ImageFinished finished, const std::string& directory, const std::string& file);
 
   asio::io_context& io_;
@@ -58,6 +65,12 @@ class AgentPort : public control::RankPort {
   // A pending nonblocking reduction may run an operator of the application while it is completed:
   // its main thread is then stopped at its next MPI call, not anywhere.
   bool signals_held_ = false;
+  bool ignore_children_ = false;
+  bool asked_ = false;            // lower::request_stop was called and resume was not
+  double children_until_ = 0;     // when the patience with children ends
+  double look_for_children_ = 0;  // when to look next
+  double blocked_until_ = 0;      // when the patience with threads that no signal reaches ends
+  double look_for_blocked_ = 0;
   std::unique_ptr<ImageWriter> writer_;
   std::optional<asio::posix::stream_descriptor> writer_pipe_;
 };

@@ -114,7 +114,7 @@ bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) 
   const char* memory = reinterpret_cast<const char*>(segment.begin + (block.file_offset - segment.file_offset));
   for (uint64_t at = 0; at < block.bytes; at += kPieceBytes) {
     const uint64_t bytes = std::min(kPieceBytes, block.bytes - at);
-    if (segment.kind == SegmentKind::anonymous) {
+    if (segment.kind == SegmentKind::anonymous || segment.kind == SegmentKind::shared_anonymous) {
       XXH3_64bits_update(&checksum, memory + at, bytes);
       if (!write_anonymous(out, memory + at, bytes, block.file_offset + at)) return false;
     } else if (!write_mapped_file(out, memory + at, bytes, block.file_offset + at, &checksum)) {

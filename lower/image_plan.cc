@@ -19,8 +19,13 @@
 #include "kernel-loader/image_cpu.h"
 #include "kernel-loader/layout.h"
 #include "lower/core_notes.h"
+#include "lower/descriptor_contents.h"
+#include "lower/memory_flags.h"
 #include "lower/memory_map.h"
+#include "lower/pending_signals.h"
+#include "lower/posix_timers.h"
 #include "lower/stop.h"
+#include "lower/task_attributes.h"
 
 namespace mana::lower {
 namespace {
@@ -77,7 +82,7 @@ void add_region(const UpperRegion& region, uint32_t number, uint64_t smallest_ho
                 std::vector<SegmentRecord>& segments) {
   if (region.kind != SegmentKind::anonymous) {
     const bool file_is_the_truth = region.kind == SegmentKind::shared_file && (region.protection & PROT_WRITE) == 0;
-    segments.push_back(segment(region, number, region.begin, region.end, !file_is_the_truth, strings));
+    segments.push_back(segment(region, number, region.begin, region.end, !file_is_the_truth && !region.saved_elsewhere, strings));
     return;
   }
   uint64_t at = region.begin;
@@ -110,25 +115,6 @@ std::vector<BlockRecord> make_blocks(const std::vector<SegmentRecord>& segments)
   return blocks;
 }
 
-std::string descriptor_table(std::string* error) {
-  struct Collected {
-    std::string bytes;
-    std::string* error;
-  } collected{{}, error};
-  const auto each = [](const loader::Descriptor& descriptor, void* closure) {
-    auto* into = static_cast<Collected*>(closure);
-    if (const char* kind = loader::cannot_restore(descriptor)) {
-      *into->error = "the application has descriptor " + std::to_string(descriptor.number) + " open, which cannot be saved: " +
-                     kind + " (" + descriptor.path + ")";
-    }
-    into->bytes.append(reinterpret_cast<const char*>(&descriptor), sizeof descriptor);
-    return true;
-  };
-  const auto described = loader::describe_descriptors(each, &collected);
-  if (!described.ok()) *error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
-  return collected.bytes;
-}
-
 std::string thread_table(std::string* error) {
   std::string bytes;
   for (const ParkSlot* slot : parked_threads()) {
@@ -157,6 +143,44 @@ int64_t clock_ns(clockid_t clock) {
   return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
+void read_interval_timers(image::ProcessState& state) {
+  for (int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
+    itimerval timer{};
+    getitimer(static_cast<__itimer_which_t>(which), &timer);
+    state.timers[which] = {timer.it_interval.tv_sec * 1'000'000LL + timer.it_interval.tv_usec,
+                           timer.it_value.tv_sec * 1'000'000LL + timer.it_value.tv_usec};
+  }
+}
+
+// A timer that goes off while this is read would be lost with its signal, or be there twice: then it is read again.
+struct SignalsAndTimers {
+  std::vector<image::PosixTimer> timers;
+  std::vector<image::PendingSignal> signals;
+  image::ProcessState interval{};
+};
+SignalsAndTimers signals_and_timers(std::string* error) {
+  constexpr int kAttempts = 100;  // a timer of some microseconds always goes off
+  SignalsAndTimers all;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    read_interval_timers(all.interval);
+    all.timers = posix_timers(error);
+    all.signals = pending_signals();
+    image::ProcessState after{};
+    read_interval_timers(after);
+    const std::vector<image::PosixTimer> timers_after = posix_timers(error);
+    const auto went_off = [](int64_t before, int64_t now) { return now > before || (now == 0 && before != 0); };
+    bool again = timers_after.size() != all.timers.size();
+    for (std::size_t i = 0; !again && i < timers_after.size(); ++i) {
+      again = went_off(all.timers[i].remaining_ns, timers_after[i].remaining_ns);
+    }
+    for (int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
+      again = again || went_off(all.interval.timers[which].value_us, after.timers[which].value_us);
+    }
+    if (!again) break;
+  }
+  return all;
+}
+
 image::ProcessState process_state(Strings& strings) {
   image::ProcessState state{};
   char* directory = getcwd(nullptr, 0);
@@ -164,12 +188,6 @@ image::ProcessState process_state(Strings& strings) {
   std::free(directory);
   state.file_mode_mask = umask(0);
   umask(state.file_mode_mask);
-  for (int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
-    itimerval timer{};
-    getitimer(static_cast<__itimer_which_t>(which), &timer);
-    state.timers[which] = {timer.it_interval.tv_sec * 1'000'000LL + timer.it_interval.tv_usec,
-                           timer.it_value.tv_sec * 1'000'000LL + timer.it_value.tv_usec};
-  }
   return state;
 }
 
@@ -279,14 +297,21 @@ void add_standard_notes(CoreNotes& notes, const ImageIdentity& identity, const l
 ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   ImagePlan plan;
   Strings strings;
-  const std::vector<UpperRegion> regions = upper_regions(&plan.error);
-  const std::string descriptors = descriptor_table(&plan.error);
-  const std::string threads = thread_table(&plan.error);
-  if (!plan.error.empty()) return plan;
-  plan.segments = make_segments(regions, strings);
-  const ImageHeader header = make_header(identity, upper, strings);
   static loader::GateState gate;  // large
   loader::save_gate_state(gate);
+  std::vector<UpperRegion> regions = upper_regions(&plan.error);
+  plan.memory_flags = memory_flags(gate, regions, &plan.error);
+  const SavedDescriptors descriptors = save_descriptors();
+  if (plan.error.empty()) plan.error = descriptors.error;
+  for (UpperRegion& region : regions) region.saved_elsewhere = descriptors.mapped.count(region.begin) != 0;
+  const std::string threads = thread_table(&plan.error);
+  if (!plan.error.empty()) return plan;
+  const SignalsAndTimers kernel = signals_and_timers(&plan.error);
+  if (!plan.error.empty()) return plan;
+  const std::vector<image::ThreadAttributes> attributes = thread_attributes();
+  const std::vector<image::SoftLimit> limits = soft_limits();
+  plan.segments = make_segments(regions, strings);
+  const ImageHeader header = make_header(identity, upper, strings);
 
   std::size_t block_count = 0;
   for (const SegmentRecord& segment : plan.segments) {
@@ -300,9 +325,19 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   plan.header_at = add(NoteType::header, &header, sizeof header);
   add(NoteType::threads, threads.data(), threads.size());
   add(NoteType::gate, &gate, sizeof gate);
-  add(NoteType::descriptors, descriptors.data(), descriptors.size());
-  const image::ProcessState process = process_state(strings);
+  add(NoteType::descriptors, descriptors.table.data(), descriptors.table.size());
+  add(NoteType::contents, descriptors.contents.data(), descriptors.contents.size());
+  image::ProcessState process = process_state(strings);
+  std::memcpy(process.timers, kernel.interval.timers, sizeof process.timers);
   add(NoteType::process, &process, sizeof process);
+  const auto add_all = [&add](NoteType type, const auto& records) {
+    if (!records.empty()) add(type, records.data(), records.size() * sizeof records[0]);
+  };
+  add_all(NoteType::pending_signals, kernel.signals);
+  add_all(NoteType::posix_timers, kernel.timers);
+  add_all(NoteType::attributes, attributes);
+  add_all(NoteType::soft_limits, limits);
+  add_all(NoteType::memory_flags, plan.memory_flags);
   add(NoteType::strings, strings.bytes().data(), strings.bytes().size());
   const std::size_t segments_at = add(NoteType::segments, plan.segments.data(), plan.segments.size() * sizeof(SegmentRecord));
   const std::vector<BlockRecord> none(block_count);

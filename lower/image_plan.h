@@ -20,6 +20,7 @@ struct ImagePlan {
   std::size_t blocks_at = 0;                 // of the BlockRecords in `front`
   uint64_t file_bytes = 0;
   std::vector<image::SegmentRecord> segments;
+  std::vector<image::MemoryFlags> memory_flags;
   std::vector<image::BlockRecord> blocks;    // in the order of segments; none spans two of them
 };
 

@@ -11,8 +11,10 @@
 
 #include <cstring>
 
+#include "lower/children.h"
 #include "lower/image_child.h"
 #include "lower/image_plan.h"
+#include "lower/memory_flags.h"
 
 namespace mana::lower {
 namespace {
@@ -47,8 +49,13 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     close(file);
     return writer;
   }
-  writer->child_ = fork_silently();
-  if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1]);
+  {
+    const ForkAll all(plan.memory_flags);
+    writer->child_ = fork_silently();
+    if (writer->child_ == 0) open_guards(plan.memory_flags);
+    if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1]);
+  }
+  if (writer->child_ > 0) note_lower_child(writer->child_);
   if (writer->child_ < 0) writer->result_.error = std::string("fork the writer: ") + std::strerror(errno);
   close(file);
   close(ends[1]);
@@ -63,6 +70,7 @@ ImageWriter::~ImageWriter() {
     kill(child_, SIGKILL);
     while (waitpid(child_, nullptr, __WALL) < 0 && errno == EINTR) {
     }
+    forget_lower_child(child_);
   }
   if (pipe_ >= 0) close(pipe_);
 }
@@ -87,6 +95,7 @@ ImageResult ImageWriter::finish() {
   int status = 0;
   while (waitpid(child_, &status, __WALL) < 0 && errno == EINTR) {
   }
+  forget_lower_child(child_);
   child_ = -1;
   if (got == sizeof report) {
     report.error[sizeof report.error - 1] = '\0';

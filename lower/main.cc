@@ -23,6 +23,7 @@
 #include "lower/rank_process.h"
 #include "lower/stop.h"
 #include "lower/table.h"
+#include "lower/task_attributes.h"
 #include "lower/threads.h"
 #include "trampolines/callback.h"
 #include "trampolines/signal_entry.h"
@@ -152,6 +153,7 @@ int main(int argc, char** argv) {
   using namespace mana;
   // First of all, while what is open is what the application inherits.
   const auto held = loader::hold_descriptors();
+  lower::note_launched_attributes();
   lower::Options& options = lower::rank_process().options;
   if (!lower::read_options(argc, argv, options)) return 64;
   loader::set_report_rank(options.rank);

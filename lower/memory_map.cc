@@ -31,7 +31,7 @@ struct PagemapScan {
   uint64_t category_inverted, category_mask, category_any_of, return_mask;
 };
 constexpr unsigned long kPagemapScan = _IOWR('f', 16, PagemapScan);
-constexpr uint64_t kPresent = 1 << 3, kSwapped = 1 << 4, kZeroPage = 1 << 5;
+constexpr uint64_t kPresent = 1 << 3, kSwapped = 1 << 4, kZeroPage = 1 << 5, kGuard = 1 << 8;
 
 bool ends_with(const std::string& text, const char* end) {
   const std::size_t length = std::strlen(end);
@@ -41,6 +41,7 @@ bool ends_with(const std::string& text, const char* end) {
 SegmentKind kind_of(bool shared, uint64_t inode, const std::string& name) {
   if (inode == 0) return shared ? SegmentKind::shared_memory : SegmentKind::anonymous;
   if (!shared) return SegmentKind::file;
+  if (name == "/dev/zero (deleted)") return SegmentKind::shared_anonymous;
   return ends_with(name, " (deleted)") ? SegmentKind::shared_memory : SegmentKind::shared_file;
 }
 
@@ -82,7 +83,7 @@ class Touched {
 };
 
 // False: this kernel has no such call.
-bool scan(int pagemap, const UpperRegion& region, Touched& touched) {
+bool scan(int pagemap, const UpperRegion& region, Touched& touched, uint64_t none_of, uint64_t any_of) {
   PageRegion found[512];
   PagemapScan request{};
   request.size = sizeof request;
@@ -90,9 +91,9 @@ bool scan(int pagemap, const UpperRegion& region, Touched& touched) {
   request.end = region.end;
   request.vector = reinterpret_cast<uint64_t>(found);
   request.vector_length = 512;
-  request.category_inverted = kZeroPage;
-  request.category_mask = kZeroPage;
-  request.category_any_of = kPresent | kSwapped;
+  request.category_inverted = none_of;
+  request.category_mask = none_of;
+  request.category_any_of = any_of;
   while (request.start < request.end) {
     const int count = ioctl(pagemap, kPagemapScan, &request);
     if (count < 0) return false;
@@ -142,12 +143,22 @@ std::vector<UpperRegion> upper_regions(std::string* error) {
   return regions;
 }
 
+bool guarded_ranges(const UpperRegion& region, std::vector<TouchedRange>& guarded) {
+  const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (pagemap < 0) return false;
+  Touched found(1);
+  const bool scanned = scan(pagemap, region, found, 0, kGuard);
+  close(pagemap);
+  for (const TouchedRange& range : found.take()) guarded.push_back(range);
+  return scanned;
+}
+
 std::vector<TouchedRange> touched_ranges(const UpperRegion& region, uint64_t smallest_gap) {
   const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   Touched by_scan(smallest_gap), by_reading(smallest_gap);
   bool scanned = false, read = false;
   if (pagemap >= 0) {
-    scanned = scan(pagemap, region, by_scan);
+    scanned = scan(pagemap, region, by_scan, kZeroPage, kPresent | kSwapped);
     if (!scanned) read = read_pagemap(pagemap, region, by_reading);
     close(pagemap);
   }

@@ -16,6 +16,7 @@ struct UpperRegion {
   uint32_t protection = 0;
   image::SegmentKind kind = image::SegmentKind::anonymous;
   uint64_t offset = 0;  // in the mapped file
+  bool saved_elsewhere = false;  // its bytes come back with a descriptor: they may change while the image is written
   std::string name;     // path, "[heap]", "[stack]" or empty
 };
 
@@ -25,6 +26,9 @@ struct TouchedRange {
 
 // All regions below the line, in order.  `error`: a region that cannot be saved; empty: none.
 std::vector<UpperRegion> upper_regions(std::string* error);
+
+// Pages that MADV_GUARD_INSTALL has made guards.  False: this kernel cannot tell.
+bool guarded_ranges(const UpperRegion& region, std::vector<TouchedRange>& guarded);
 
 // The stretches of an anonymous region that have memory behind them, each grown to swallow gaps shorter than `smallest_gap`.
 std::vector<TouchedRange> touched_ranges(const UpperRegion& region, uint64_t smallest_gap);

@@ -8,6 +8,18 @@
 #include "kernel-loader/layout.h"
 
 namespace mana::lower {
+namespace {
+
+Files files_choice(const std::string& word) {
+  return word == "strict" ? Files::strict : word == "keep" ? Files::keep : Files::truncate;
+}
+
+void add_path(const std::string& word, Options& options) {
+  const std::size_t middle = word.find('=');
+  if (middle != std::string::npos) options.paths.emplace_back(word.substr(0, middle), word.substr(middle + 1));
+}
+
+}  // namespace
 
 bool read_options(int argc, char** argv, Options& options) {
   bool launch = false;
@@ -26,6 +38,9 @@ bool read_options(int argc, char** argv, Options& options) {
     else if (is("--generation-dir")) options.generation_directory = value, ++i;
     else if (is("--front-end-mpich")) options.front_end_mpich = value, ++i;
     else if (is("--front-end-openmpi")) options.front_end_openmpi = value, ++i;
+    else if (is("--files")) options.files = files_choice(value), ++i;
+    else if (is("--path")) add_path(value, options), ++i;
+    else if (is("--env")) options.environment.emplace_back(value), ++i;
     else if (is("--stack-limit")) {
       options.stack_limit = std::strcmp(value, "unlimited") == 0 ? loader::kUnlimited : std::strtoull(value, nullptr, 10);
       ++i;

@@ -4,8 +4,13 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace mana::lower {
+
+// What happens at a restart with files that are not as they were at the checkpoint.
+enum class Files { truncate, strict, keep };
 
 struct Options {
   bool restart = false;
@@ -15,6 +20,10 @@ struct Options {
   std::string generation_directory;     // restart: absolute
   std::string front_end_mpich, front_end_openmpi;  // empty: not built
   uint64_t stack_limit = 0;             // soft RLIMIT_STACK for the application; loader::kUnlimited
+  // Restart: what the user wants different.
+  Files files = Files::truncate;
+  std::vector<std::pair<std::string, std::string>> paths;  // old, new; absolute
+  std::vector<std::string> environment;                    // NAME=VALUE
   char** command = nullptr;             // launch: PROGRAM ARGS..., null-terminated
 };
 

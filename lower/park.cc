@@ -178,6 +178,23 @@ bool serve() {
   return true;
 }
 
+// Only the thread itself can: nobody else reads what is pending for one thread.
+void take_pending(TakenSignals* taken) {
+  constexpr uint64_t kMaskBytes = 8;
+  const uint64_t no_time[2] = {0, 0};
+  while (taken->count < taken->room &&
+         sys::raw(__NR_rt_sigtimedwait, bits(&taken->set), bits(taken->info[taken->count]), bits(no_time), kMaskBytes) > 0) {
+    ++taken->count;
+  }
+  for (uint32_t i = 0; i < taken->count; ++i) {
+    const auto signal = static_cast<uint32_t>(taken->info[i][0]);
+    sys::raw(__NR_rt_tgsigqueueinfo, static_cast<uint64_t>(sys::getpid()), static_cast<uint64_t>(sys::gettid()), signal,
+             bits(taken->info[i]));
+  }
+  taken->done.store(1);
+  sys::raw(__NR_futex, bits(&taken->done), FUTEX_WAKE_PRIVATE, 1);
+}
+
 uint32_t first_place(int32_t tid) {
   return (static_cast<uint32_t>(tid) * 2654435761u) & (park_control.slot_count - 1);
 }
@@ -211,6 +228,10 @@ void wait_parked(ParkSlot* slot) {
       ParkState mine = ParkState::parked;  // if it is still said of this thread, it came after resume() had looked
       slot->state.compare_exchange_strong(mine, ParkState::none);
       return;
+    }
+    if (TakenSignals* taken = slot->take.exchange(nullptr)) {
+      take_pending(taken);
+      continue;
     }
     const bool serving = park_control.service_tid.load() == slot->tid.load();
     if (serving && serve()) continue;

@@ -22,6 +22,14 @@ enum class ParkState : uint32_t {
   parked,
 };
 
+// What the agent asks a parked thread to do for it: to take what is pending for it alone, and queue it again.
+struct TakenSignals {
+  uint64_t set;                      // which
+  uint32_t room, count;
+  uint64_t (*info)[16];              // siginfo_t each
+  std::atomic<uint32_t> done;        // futex
+};
+
 // One per upper thread, found by its id.  A thread is parked when state == parked and release == ParkControl::release.
 struct alignas(64) ParkSlot {
   std::atomic<int32_t> tid;        // 0: free
@@ -38,6 +46,7 @@ struct alignas(64) ParkSlot {
   // Noted by the agent before it sends the signal: the system call that the thread is blocked in.
   std::atomic<int64_t> blocked_call;  // -1: none
   uint64_t blocked_sp, blocked_pc;
+  std::atomic<TakenSignals*> take; // a request to the parked thread
   uint32_t listed;                 // the agent's own: it has this slot in its list
 };
 

@@ -29,8 +29,15 @@
 #include "kernel-loader/report.h"
 #include "kernel-loader/sys.h"
 #include "lower/adapter.h"
+#include "lower/descriptor_contents.h"
+#include "lower/environment.h"
+#include "lower/memory_flags.h"
+#include "lower/moved_files.h"
+#include "lower/pending_signals.h"
+#include "lower/posix_timers.h"
 #include "lower/rank_process.h"
 #include "lower/restored_thread.h"
+#include "lower/task_attributes.h"
 #include "lower/threads.h"
 
 namespace mana::lower {
@@ -88,20 +95,9 @@ std::unique_ptr<ImageFile> open_checked(int rank, int ranks) {
   return nullptr;
 }
 
-Outcome restore_descriptors(const ImageFile& image) {
-  const std::string_view table = image.descriptors();
-  Outcome done = loader::begin_descriptor_restore();
-  for (std::size_t at = 0; done.ok() && at + sizeof(loader::Descriptor) <= table.size(); at += sizeof(loader::Descriptor)) {
-    static loader::Descriptor descriptor;
-    std::memcpy(&descriptor, table.data() + at, sizeof descriptor);
-    done = loader::restore_descriptor(descriptor);
-  }
-  return done.ok() ? loader::end_descriptor_restore() : done;
-}
-
 Outcome restore_process_state(const ImageFile& image) {
   const image::ProcessState& state = image.process();
-  const std::string directory = image.text(state.working_directory);
+  const std::string directory = image.path(state.working_directory);
   if (!directory.empty() && chdir(directory.c_str()) != 0) {
     return Error{"enter the application's working directory", errno}.at(directory.c_str()).so("make it again, or mount it");
   }
@@ -139,6 +135,9 @@ class RestoredThreads {
     for (const image::ThreadState& state : image.threads()) {
       RestoredThread& thread = threads_.emplace_back();
       thread.state = state;
+      thread.index = static_cast<int32_t>(threads_.size() - 1);
+      thread.signals = image.pending_signals().data();
+      thread.signal_count = image.pending_signals().size();
       thread.go = &go_;
       thread.upper = upper;
       thread.tid.store(getpid());
@@ -177,6 +176,8 @@ class RestoredThreads {
     return loader::Done{};
   }
 
+  pid_t tid(int32_t index) { return threads_[static_cast<std::size_t>(index)].tid.load(); }
+
   RestoredThread* main() {
     for (RestoredThread& thread : threads_) {
       if (thread.state.is_main) return &thread;
@@ -197,7 +198,10 @@ Outcome place(const ImageFile& image) {
   std::memcpy(&gate, image.gate_state().data(), std::min(sizeof gate, image.gate_state().size()));
   if (Outcome restored = loader::restore_gate_state(gate); !restored.ok()) return restored.error().during("restore the gate");
   if (Outcome restored = restore_process_state(image); !restored.ok()) return restored;
-  return restore_descriptors(image);
+  struct stat file {};
+  if (map_file && fstat(image.descriptor(), &file) == 0) loader::memory_comes_from(file.st_ino);
+  restore_memory_flags(image.memory_flags());
+  return restore_descriptors(image, rank_process().options);
 }
 
 // "0007" -> 7
@@ -226,6 +230,12 @@ bool all_are_good(bool good) {
   return std::find(all.begin(), all.end(), 0) == all.end();
 }
 
+bool environment_can_change(const ImageFile& image) {
+  if (rank_process().options.environment.empty() || image.header().upper_interface != 0) return true;
+  complain("--env", "the program has no MPI, and the environment of such a program cannot be changed; leave --env out");
+  return false;
+}
+
 // The kernel takes the application's signals only when its threads are in their frames, which bring their own masks.
 void block_all_signals() {
   const uint64_t all = ~uint64_t{0};
@@ -241,6 +251,10 @@ int restart() {
   if (const Outcome kernel = loader::check_kernel(); !kernel.ok()) {
     loader::report("restart", kernel.error());
     good = false;
+  }
+  if (good) {
+    image->set_moved([](const std::string& path) { return moved_path(path, rank_process().options.paths); });
+    good = files_are_good(*image, process.options) && environment_can_change(*image);
   }
   prepare_process();
 
@@ -261,9 +275,17 @@ int restart() {
   const image::ImageHeader& header = image->header();
   take_identity(*image);
 
-  if (const Outcome placed = place(*image); !placed.ok()) return give_up(placed.error());
+  const Outcome placed = place(*image);
+  // Nobody runs, and writes to a file that others share, before all have cut their files (moved_files.h).
+  const bool all_placed = with_mpi ? all_are_good(placed.ok()) : placed.ok();
+  if (!placed.ok()) return give_up(placed.error());
+  if (!all_placed) return give_up({"another rank could not be placed"});
   const bool has_front_end = header.upper_interface != 0;
   if (has_front_end) connect_upper(header);
+  if (has_front_end) {
+    const Outcome changed = change_environment(process.upper->environment, process.options.environment);
+    if (!changed.ok()) return give_up(changed.error());
+  }
   static RestoredThreads threads(*image, with_mpi ? process.upper : nullptr);
   if (threads.main() == nullptr) return give_up({"the image has no main thread"});
   if (const Outcome closed = loader::install_gate(gate_hooks()); !closed.ok()) return give_up(closed.error());
@@ -273,7 +295,12 @@ int restart() {
     if (const Outcome lent = threads.lend_to(process.upper); !lent.ok()) return give_up(lent.error());
   }
   start_agent(facts.rank, facts.size, facts.library_version, generation_of(process.options.generation_directory));
+  const auto tid_of = [](int32_t index) { return threads.tid(index); };
+  restore_thread_attributes(image->attributes(), tid_of);
+  restore_soft_limits(image->soft_limits());
+  if (const Outcome made = restore_posix_timers(image->posix_timers(), tid_of); !made.ok()) return give_up(made.error());
   restore_timers(*image);
+  queue_process_signals(image->pending_signals());
   become_restored_thread(threads.main());
 }
 

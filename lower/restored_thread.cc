@@ -32,6 +32,16 @@ void set_kernel_state(const RestoredThread& thread) {
   sys::raw(__NR_prctl, PR_SET_NAME, bits(state.name));
 }
 
+// What was pending for this thread alone: only it may queue any siginfo for itself.
+void queue_signals(const RestoredThread& thread) {
+  for (std::size_t i = 0; i < thread.signal_count; ++i) {
+    const image::PendingSignal& signal = thread.signals[i];
+    if (signal.thread != thread.index) continue;
+    sys::raw(__NR_rt_tgsigqueueinfo, static_cast<uint64_t>(sys::getpid()), static_cast<uint64_t>(sys::gettid()),
+             static_cast<uint64_t>(signal.signal), bits(signal.info));
+  }
+}
+
 // Communicators are made again, receives posted again: with the upper %fs, on this (lower) stack.
 void rebuild(const RestoredThread& thread) {
   ServiceCall call{};
@@ -49,6 +59,7 @@ void rebuild(const RestoredThread& thread) {
 
 extern "C" [[noreturn]] __attribute__((visibility("hidden"))) void mana_begin_restored_thread(RestoredThread* thread) {
   set_kernel_state(*thread);
+  queue_signals(*thread);
   while (thread->go->load() == 0) sys::raw(__NR_futex, bits(thread->go), FUTEX_WAIT_PRIVATE, 0, 0);
   mana_return_into_frame(thread->state.context);
 }
@@ -60,6 +71,7 @@ long start_restored_thread(RestoredThread* thread, void* stack_top) {
 
 void become_restored_thread(RestoredThread* thread) {
   set_kernel_state(*thread);
+  queue_signals(*thread);
   if (thread->upper != nullptr) rebuild(*thread);
   thread->go->store(1);
   constexpr uint64_t kEverybody = 0x7fffffff;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "kernel-loader/image_format.h"
@@ -19,6 +20,9 @@ struct RestoredThread {
   UpperInterface* upper;   // null: nothing to rebuild
   std::atomic<uint32_t>* go;  // futex
   std::atomic<int32_t> tid;   // set by the kernel
+  int32_t index;              // in the image
+  const image::PendingSignal* signals;  // of all threads
+  std::size_t signal_count;
 };
 
 // Makes a task that will be `thread`, on a small stack of the lower half.  All signals must be blocked.  Returns its id, or -errno.

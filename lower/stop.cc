@@ -102,13 +102,15 @@ void ask(ParkSlot* slot, pid_t tid) {
   if (slot->state.compare_exchange_strong(state, ParkState::asked)) send_signal(tid);
 }
 
-// A main thread that has ended by pthread_exit stays in the list of tasks as long as the process lives.
-bool has_ended(pid_t tid) {
-  if (tid != getpid()) return false;
+// State letter of proc(5); 0: the thread has gone.
+char state_of(pid_t tid) {
   const std::string text = read_small(task_file(tid, "stat"));
   const auto after_name = text.rfind(')');
-  return after_name != std::string::npos && after_name + 2 < text.size() && text[after_name + 2] == 'Z';
+  return after_name != std::string::npos && after_name + 2 < text.size() ? text[after_name + 2] : '\0';
 }
+
+// A main thread that has ended by pthread_exit stays in the list of tasks as long as the process lives.
+bool has_ended(pid_t tid) { return tid == getpid() && state_of(tid) == 'Z'; }
 
 std::string where_is(const ParkSlot* slot, const ThreadRecord* record) {
   if (busy_in_wrapper(record)) return "in an MPI call";
@@ -185,6 +187,14 @@ std::vector<NotParked> poll_stop() {
   return missing;
 }
 
+std::string out_of_reach(pid_t tid) {
+  const char state = state_of(tid);
+  if (state == 't') return "stopped by a debugger";
+  if (state != 'D') return {};
+  const std::string call = read_small(task_file(tid, "syscall"));
+  return "blocked in the kernel (system call " + call.substr(0, call.find(' ')) + ")";
+}
+
 void wait_for_parking(int milliseconds) {
   const timespec timeout{milliseconds / 1000, milliseconds % 1000 * 1000000L};
   futex(&park_control.arrivals, FUTEX_WAIT_PRIVATE, arrivals_seen, &timeout);
@@ -204,6 +214,14 @@ void keep_progressing(bool on) {
   ParkSlot* slot = service_slot();
   park_control.progressing.store(on && slot != nullptr);
   if (on && slot != nullptr) wake(slot);
+}
+
+void take_pending(const ParkSlot* parked, TakenSignals& taken) {
+  auto* slot = const_cast<ParkSlot*>(parked);
+  taken.done.store(0);
+  slot->take.store(&taken);
+  wake(slot);
+  while (taken.done.load() == 0) futex(&taken.done, FUTEX_WAIT_PRIVATE, 0);
 }
 
 std::vector<const ParkSlot*> parked_threads() {

@@ -32,6 +32,9 @@ struct NotParked {
   std::string where;  // "computing", "in an MPI call", "in system call 232"
 };
 std::vector<NotParked> poll_stop();
+// "blocked in the kernel (system call 58)" or "stopped by a debugger": where no signal reaches the thread until it has left by
+// itself.  Empty: one will.
+std::string out_of_reach(pid_t tid);
 // Waits until some thread has parked since the last poll_stop, or `milliseconds` have passed.
 void wait_for_parking(int milliseconds);
 
@@ -40,6 +43,9 @@ void wait_for_parking(int milliseconds);
 bool service(ServiceCall& call);
 // While on, the service thread calls Service::progress over and over between commands, so that the network keeps moving.
 void keep_progressing(bool on);
+
+// A parked thread takes its pending signals and queues them again; returns when that is done.
+void take_pending(const ParkSlot* slot, TakenSignals& taken);
 
 // All parked threads, main thread first.  Valid until resume.
 std::vector<const ParkSlot*> parked_threads();

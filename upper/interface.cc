@@ -13,6 +13,8 @@
 
 __thread mana::ThreadRecord* mana_thread = nullptr;  // declared extern "C" and hidden in runtime.h
 
+extern "C" [[gnu::weak]] char** environ;  // of the application's libc
+
 namespace mana::upper {
 
 namespace {
@@ -44,6 +46,11 @@ void add_record(ThreadRecord* record) {
 
 LowerFunction lower_functions[kLowerFunctionCount];
 
+namespace {
+// Never touched unless a restart fills it, so it costs nothing in an image.
+EnvironmentRoom environment_room;
+}  // namespace
+
 constinit UpperInterface upper_interface = {
     .magic = kInterfaceMagic,
     .version = kInterfaceVersion,
@@ -65,6 +72,7 @@ constinit UpperInterface upper_interface = {
     .service = &service,
     .run_op = &run_op,
     .attempt = 0,
+    .environment = &environment_room,
     .reserved = {},
 };
 constinit World world = {};
@@ -124,6 +132,7 @@ int call_lower(CoreOp op, void* block) {
 __attribute__((constructor)) static void register_with_gate() {
   start_tables();
   upper_interface.front_end = front_end::facts.name;
+  if (&environ != nullptr) environment_room.environment = &environ;
   // Fails in a process that was not started by mana_launch: MPI_Init will say so.
   kernel::call(kRegisterCall, reinterpret_cast<long>(&upper_interface));
 }

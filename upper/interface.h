@@ -71,6 +71,16 @@ struct Control {                         // written by the agent, read by wrappe
   uint32_t reserved;
 };
 
+// Where a restart puts the environment that the user has changed (lower/environment.h).  The application's own allocator is not
+// touched: another thread may hold its lock.
+struct EnvironmentRoom {
+  static constexpr uint64_t kVariables = 4096, kBytes = 1 << 18;
+  char*** environment;  // the application's `environ`
+  uint64_t used_bytes;
+  char* variables[kVariables + 1];
+  char text[kBytes];
+};
+
 struct UpperInterface {
   uint64_t magic;
   uint32_t version;
@@ -98,7 +108,8 @@ struct UpperInterface {
   void (*run_op)(uint64_t op_object, void* in, void* inout, int32_t* length, uint64_t lower_datatype);
   // Number of the checkpoint attempt under way, the same at all ranks and growing; written by the agent with intent.  0: not told.
   std::atomic<uint64_t> attempt;
-  uint64_t reserved[15];
+  EnvironmentRoom* environment;
+  uint64_t reserved[14];
 };
 
 }  // namespace mana

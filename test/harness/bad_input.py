@@ -241,16 +241,21 @@ def newer(generation):
     edit_manifest(generation, lambda manifest: manifest.update(format_version=99))
 
 
-def other_cpu(world, generation):
-    code, out, err = run_command([world.program("edit_image"), image_of(generation)], world.environment())
+def edit_image(world, generation, rank, *what):
+    path = generation / f"rank-{rank:06d}.core"
+    code, out, err = run_command([world.program("edit_image"), path, *what], world.environment())
     if code != 0:
         raise Failure(f"edit_image: {err}")
 
     def change(manifest):
-        image = manifest["images"][1]
+        image = manifest["images"][rank]
         width = len(image["checksum"].split(":")[-1])
         image["checksum"] = re.sub(r"[0-9a-f]+$", out.strip()[-width:], image["checksum"])
     edit_manifest(generation, change)
+
+
+def other_cpu(world, generation):
+    edit_image(world, generation, 1, "cpu")
 
 
 def restarts(world, report):

@@ -2,10 +2,13 @@
 """Checkpoints at the edges of a job's life, commands that meet, cancel, refusals, a rank that dies."""
 import json
 import os
+import shutil
 import signal
 import threading
+import time
 
-from .processes import Failure, send, wait_for
+from .bad_input import edit_image
+from .processes import Failure, run_command, send, wait_for
 from .steps import Meeting, expect_message, wait_for_phase
 from .world import MPIS, other_mpi
 
@@ -235,6 +238,136 @@ def file_refuses_by_name(world, log, mpi):
     refused_by_name(world, log, mpi, "file", "MPI_File_open")
 
 
+def descriptor_that_nothing_makes_again_refuses_by_name(world, log, mpi):
+    refused_by_name(world, log, mpi, "pidfd", "pidfd: nothing makes it again")
+
+
+def running_child_refuses_by_name(world, log, mpi):
+    refused_by_name(world, log, mpi, "child", "sleep 100000")
+
+
+def running_child_can_be_left_out(world, log, mpi):
+    job = start(world, log, mpi, "child")
+    try:
+        job.wait_for_step()
+        code, out, err = job.mana("checkpoint", "--ignore-children")
+        if code != 0:
+            raise Failure(f"exit code {code}: {err}")
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def thread_that_no_signal_reaches(world, log, mpi):
+    folder = world.folder("vfork")
+    job = Meeting(world, "vfork", [world.program("behave", mpi), "vfork", folder], 2, log)
+    try:
+        job.launch(mpi)
+        job.wait_for_step()
+        job.wait_until_answering()
+        job.expect_refusal("thread", "blocked in the kernel (system call 58)", "ask again", command=("checkpoint", "--ignore-children"))
+        for rank in (0, 1):
+            (folder / f"child-may-go.{rank}").touch()
+        job.checkpoint()
+        job.resume()
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def files_that_changed(world, log, mpi):
+    """--files, --path and --env: an output is cut back, kept, or refused; an input that changed is named."""
+    folder = world.folder("files")
+    data, moved = folder / "data", folder / "moved"
+    data.mkdir()
+    (data / "input").write_text("as it was")
+    job = Meeting(world, "files", [world.program("behave", mpi), "files", data], 2, log)
+    try:
+        job.launch(mpi)
+        job.wait_for_step()
+        job.checkpoint()
+        job.go()
+        job.wait_for_step()
+        job.kill()
+        code, out, err = run_command(world.mpirun(mpi, 2) + [world.cli / "mana_restart", "--ckpt-dir", job.directory, "--files=strict"],
+                                     world.environment(mpi), log)
+        expect_message("mana_restart --files=strict", code, out, err, str(data / "own.0"), "has grown", "2 bytes", "4", "truncate")
+        expect_text(data / "own.0", "0\n1\n")
+
+        job.step = 1
+        job.forget_later_steps()
+        (job.folder / "go.1").unlink()
+        job.restart(other_mpi(mpi), options=("--files=keep",))
+        job.wait_until_answering()
+        job.go()
+        job.wait_for_step()
+        expect_text(data / "own.0", "0\n1\n1\n")
+        job.kill()
+
+        data.rename(moved)
+        (moved / "input").write_text("something else")
+        job.step = 1
+        job.forget_later_steps()
+        (job.folder / "go.1").unlink()
+        job.restart(options=("--path", f"{data}={moved}", "--env", "MANA_TEST_SAYS=hello"))
+        job.wait_until_answering()
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+        for rank in (0, 1):
+            expect_text(moved / f"own.{rank}", "0\n1\n2\nhello\n")
+        lines = (moved / "shared").read_text().split()
+        if sorted(lines) != ["0", "0", "1", "1", "2", "2"]:
+            raise Failure(f"the shared file holds {lines}")
+        said = log.read_text(errors="replace")
+        for what in (f"{moved}/input has changed", f"{moved}/own.1 has grown"):
+            if what not in said:
+                raise Failure(f"the restart did not say {what!r}")
+    finally:
+        job.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def host_that_was_booted_later(world, log, mpi):
+    """CLOCK_MONOTONIC goes on from the checkpoint's; without the privilege for that, a line says that it does not."""
+    ahead = 1_000_000
+    folder = world.folder("clock")
+    job = Meeting(world, "clock", [world.program("behave", mpi), "clock", folder], 2, log)
+    try:
+        job.launch(mpi)
+        job.wait_for_step()
+        before = time.monotonic()
+        generation = job.generation_folder(job.checkpoint())
+        job.kill()
+        for rank in (0, 1):
+            edit_image(world, generation, rank, "clock", ahead)
+        job.forget_later_steps()
+        job.restart()
+        job.wait_until_answering()
+        job.go()
+        job.finish()
+        said = log.read_text(errors="replace")
+        for rank in (0, 1):
+            clock = int((folder / f"clock.{rank}").read_text())
+            told = f"rank {rank}: restart: this host was booted later" in said
+            if not told and clock < int(before) + ahead:
+                raise Failure(f"rank {rank}: the clock went back to {clock} s, and no line says so")
+    finally:
+        job.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def expect_text(path, text):
+    if path.read_text() != text:
+        raise Failure(f"{path} holds {path.read_text()!r} instead of {text!r}")
+
+
 def deadlock_is_diagnosed(world, log, mpi):
     job = start(world, log, mpi, "deadlock")
     try:
@@ -276,7 +409,8 @@ def rank_killed_during_a_checkpoint(world, log, mpi):
 
 TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
-         file_refuses_by_name, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
+         file_refuses_by_name, descriptor_that_nothing_makes_again_refuses_by_name, running_child_refuses_by_name,
+         running_child_can_be_left_out, thread_that_no_signal_reaches, files_that_changed, host_that_was_booted_later, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 
 
 def run(world, report):

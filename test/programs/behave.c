@@ -3,6 +3,8 @@
 #include <mpi.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "test/rendezvous.h"
 
@@ -45,6 +47,57 @@ static void hold(long megabytes) {  // random-looking memory, checked after the 
   free(memory);
 }
 
+// Two lines into a file of this rank's own and one that all share, with a meeting between, and what a variable says.
+static void write_files(const char* folder) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/own.%d", folder, rank);
+  FILE* own = fopen(path, "a");
+  snprintf(path, sizeof path, "%s/shared", folder);
+  FILE* shared = fopen(path, "a");
+  snprintf(path, sizeof path, "%s/input", folder);
+  FILE* input = fopen(path, "r");
+  if (own == NULL || shared == NULL || input == NULL) exit(6);
+  for (int step = 0; step < 3; step++) {
+    fprintf(own, "%d\n", step), fflush(own);
+    fprintf(shared, "%d\n", step), fflush(shared);
+    if (step < 2) meet("files");
+  }
+  const char* said = getenv("MANA_TEST_SAYS");
+  fprintf(own, "%s\n", said != NULL ? said : "nothing"), fflush(own);
+  if (setenv("MANA_TEST_SAYS", "more", 1) != 0 || strcmp(getenv("MANA_TEST_SAYS"), "more") != 0) exit(7);
+  fclose(own), fclose(shared), fclose(input);
+}
+
+// A parent in vfork is out of the reach of signals until its child has gone.
+static void wait_in_vfork(const char* folder) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/child-may-go.%d", folder, rank);
+  rendezvous_announce(&meeting, "vfork");
+  const pid_t child = vfork();
+  if (child == 0) {
+    const struct timespec moment = {0, 10000000};
+    while (access(path, F_OK) != 0) nanosleep(&moment, NULL);
+    _exit(0);
+  }
+  int status;
+  if (waitpid(child, &status, 0) != child || status != 0) exit(9);
+  rendezvous_wait_over(&meeting);
+}
+
+static void tell_clock(const char* folder) {
+  meet("clock");
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  char path[4096];
+  snprintf(path, sizeof path, "%s/clock.%d", folder, rank);
+  FILE* file = fopen(path, "w");
+  fprintf(file, "%ld\n", (long)now.tv_sec);
+  fclose(file);
+  const struct timespec soon = {now.tv_sec, now.tv_nsec + 1000000 < 1000000000 ? now.tv_nsec + 1000000 : 999999999};
+  if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &soon, NULL) != 0) exit(8);  // the kernel has the same clock
+  MPI_Barrier(MPI_COMM_WORLD);
+}
+
 int main(int argc, char** argv) {
   const char* what = argc > 1 ? argv[1] : "nothing";
   const long number = argc > 2 ? atol(argv[2]) : 0;
@@ -82,6 +135,9 @@ int main(int argc, char** argv) {
   if (strcmp(what, "cat") == 0 && rank == 0) {
     for (int c; (c = getchar()) != EOF;) putchar(c);
   }
+  if (strcmp(what, "vfork") == 0) wait_in_vfork(argv[2]);
+  if (strcmp(what, "clock") == 0) tell_clock(argv[2]);
+  if (strcmp(what, "files") == 0) write_files(argv[2]);
   if (strcmp(what, "hold") == 0) hold(number);
   if (strcmp(what, "zeros") == 0) {
     char* zeros = mmap(NULL, (size_t)number << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -103,6 +159,13 @@ int main(int argc, char** argv) {
     MPI_Win_free(&window);
     meet(what);
   }
+  if (strcmp(what, "pidfd") == 0) {
+    const int number = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    if (number < 0) exit(6);
+    meet(what);
+    close(number);
+    meet(what);
+  }
   if (strcmp(what, "file") == 0) {
     MPI_File file;
     char path[600];
@@ -116,6 +179,18 @@ int main(int argc, char** argv) {
     MPI_File_read_at(file, (size - 1 - rank) * (MPI_Offset)sizeof got, &got, 1, MPI_INT, MPI_STATUS_IGNORE);
     if (got != size - rank) exit(8);
     MPI_File_close(&file);
+    meet(what);
+  }
+  if (strcmp(what, "child") == 0) {
+    const pid_t child = fork();
+    if (child == 0) {
+      execlp("sleep", "sleep", "100000", (char*)NULL);
+      _exit(9);
+    }
+    meet(what);
+    int status = 0;
+    // After a restart it is another process's child, if it is there at all.
+    if (kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child && WTERMSIG(status) != SIGKILL) exit(9);
     meet(what);
   }
   if (strcmp(what, "late-barrier") == 0) {  // rank 0 computes while the others stand in a barrier

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Makes an image say that it was taken on a CPU that nobody has (XOP and AVX-512ER together), with a right checksum:
-// `edit_image FILE`, prints the new checksum of the notes in hexadecimal.
+// Makes an image say something else, with a right checksum, and prints the new checksum of the notes in hexadecimal.
+// `edit_image FILE cpu`: it was taken on a CPU that nobody has (XOP and AVX-512ER together).
+// `edit_image FILE clock SECONDS`: on a host that had been running for longer by so many.
 #include <elf.h>
 #include <xxhash.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -15,7 +17,9 @@
 using mana::image::ImageHeader;
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  const bool cpu = argc == 3 && std::strcmp(argv[2], "cpu") == 0;
+  const bool clock = argc == 4 && std::strcmp(argv[2], "clock") == 0;
+  if (!cpu && !clock) return 2;
   std::fstream file(argv[1], std::ios::in | std::ios::out | std::ios::binary);
   Elf64_Ehdr elf{};
   file.read(reinterpret_cast<char*>(&elf), sizeof elf);
@@ -39,8 +43,11 @@ int main(int argc, char** argv) {
   if (!file || at == notes_end) return std::fprintf(stderr, "edit_image: %s has no image header\n", argv[1]), 1;
   ImageHeader header;
   std::memcpy(&header, &start[at], sizeof header);
-  header.cpu.extended_ecx |= 1u << 11;
-  header.cpu.leaf7_ebx |= 1u << 27;
+  if (cpu) {
+    header.cpu.extended_ecx |= 1u << 11;
+    header.cpu.leaf7_ebx |= 1u << 27;
+  }
+  if (clock) header.monotonic_ns += std::atoll(argv[3]) * 1'000'000'000;
   header.notes_checksum = 0;
   std::memcpy(&start[at], &header, sizeof header);
   header.notes_checksum = XXH3_64bits(start.data(), start.size());

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sockets.  Two ends of UNIX sockets that are both the application's come back as a pair, with what was on its way;
+// what led out of the process comes back as a connection that was reset; what only listened or had a name listens and
+// has it again.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <optional>
+
+#include "lower/descriptor_contents.h"
+
+namespace mana::lower {
+namespace {
+
+using loader::Descriptor;
+using loader::DescriptorKind;
+using loader::Done;
+using loader::Error;
+using loader::Outcome;
+using loader::Result;
+
+constexpr std::size_t kMostMessageBytes = 1 << 20;
+constexpr int kMostMessages = 1 << 16;
+constexpr int kRoom = 1 << 20;
+constexpr int kUntilReset_ms = 1000;
+
+struct Option {
+  int level, name;
+};
+constexpr Option kOptions[] = {{SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_KEEPALIVE},
+                               {SOL_SOCKET, SO_BROADCAST}, {SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVBUF},
+                               {SOL_SOCKET, SO_PASSCRED},  {SOL_SOCKET, SO_RCVTIMEO},  {SOL_SOCKET, SO_SNDTIMEO},
+                               {SOL_SOCKET, SO_LINGER},    {SOL_SOCKET, SO_OOBINLINE}, {IPPROTO_TCP, TCP_NODELAY},
+                               {IPPROTO_IPV6, IPV6_V6ONLY}};
+
+std::string option_of(int number, Option option) {
+  char value[64];
+  socklen_t length = sizeof value;
+  if (getsockopt(number, option.level, option.name, value, &length) != 0) return {};
+  return std::string(value, length);
+}
+
+int int_option(int number, int name) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  getsockopt(number, SOL_SOCKET, name, &value, &length);
+  return value;
+}
+
+void save_options(int number, Contents& into) {
+  for (const Option option : kOptions) {
+    std::string value = option_of(number, option);
+    if (!value.empty())
+      into.add(ItemKind::option, std::move(value), static_cast<uint64_t>(option.level),
+               static_cast<uint64_t>(option.name));
+  }
+}
+
+void restore_options(int number, const Contents& contents) {
+  for (const Item& item : contents.items) {
+    if (item.kind != ItemKind::option) continue;
+    const Option option{static_cast<int>(item.words[0]), static_cast<int>(item.words[1])};
+    if (option_of(number, option) == item.bytes) continue;
+    std::string value = item.bytes;
+    if (option.level == SOL_SOCKET && (option.name == SO_SNDBUF || option.name == SO_RCVBUF) &&
+        value.size() == sizeof(int)) {
+      int bytes;
+      std::memcpy(&bytes, value.data(), sizeof bytes);
+      bytes /= 2;  // socket(7): the kernel doubles it
+      std::memcpy(value.data(), &bytes, sizeof bytes);
+    }
+    setsockopt(number, option.level, option.name, value.data(), static_cast<socklen_t>(value.size()));
+  }
+}
+
+void save_address(int number, bool peer, Contents& into) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  auto* at = reinterpret_cast<sockaddr*>(&address);
+  if ((peer ? getpeername(number, at, &length) : getsockname(number, at, &length)) != 0) return;
+  if (address.ss_family == AF_UNIX && length <= sizeof(sa_family_t)) return;  // has no name
+  into.add(ItemKind::address,
+           std::string(reinterpret_cast<char*>(&address), std::min<std::size_t>(length, sizeof address)), peer);
+}
+
+const Item* address_of(const Contents& contents, uint64_t which) {
+  for (const Item& item : contents.items) {
+    if (item.kind == ItemKind::address && item.words[0] == which && item.bytes.size() >= sizeof(sa_family_t))
+      return &item;
+  }
+  return nullptr;
+}
+
+// What sock_diag(7) tells of a UNIX socket.
+struct UnixState {
+  uint64_t peer = 0;  // inode; 0: gone, or never there
+  unsigned shutdown = 0;
+};
+std::optional<UnixState> unix_state(uint64_t inode) {
+  const int link = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+  if (link < 0) return {};
+  struct {
+    nlmsghdr head;
+    unix_diag_req request;
+  } ask{};
+  ask.head.nlmsg_len = sizeof ask;
+  ask.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  ask.head.nlmsg_flags = NLM_F_REQUEST;
+  ask.request.sdiag_family = AF_UNIX;
+  ask.request.udiag_states = ~0u;
+  ask.request.udiag_ino = static_cast<uint32_t>(inode);
+  ask.request.udiag_show = UDIAG_SHOW_PEER;
+  ask.request.udiag_cookie[0] = ask.request.udiag_cookie[1] = ~0u;
+  alignas(nlmsghdr) char answer[4096];
+  ssize_t got = send(link, &ask, sizeof ask, 0);
+  if (got > 0) got = recv(link, answer, sizeof answer, 0);
+  close(link);
+  auto* head = reinterpret_cast<nlmsghdr*>(answer);
+  if (got < static_cast<ssize_t>(sizeof *head) || head->nlmsg_type != SOCK_DIAG_BY_FAMILY) return {};
+  UnixState state;
+  auto* message = static_cast<unix_diag_msg*>(NLMSG_DATA(head));
+  auto left = static_cast<int>(head->nlmsg_len - NLMSG_LENGTH(sizeof *message));
+  for (auto* at = reinterpret_cast<rtattr*>(message + 1); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
+    if (at->rta_type == UNIX_DIAG_PEER) state.peer = *static_cast<uint32_t*>(RTA_DATA(at));
+    if (at->rta_type == UNIX_DIAG_SHUTDOWN) state.shutdown = *static_cast<uint8_t*>(RTA_DATA(at));
+  }
+  return state;
+}
+
+uint64_t inode_of(int number) {
+  struct stat status {};
+  fstat(number, &status);
+  return status.st_ino;
+}
+
+// With a peek offset each peek begins behind what the last one returned (SO_PEEK_OFF, socket(7)).
+std::string peek_messages(int number, int type, bool ends, Contents& into) {
+  const int before = int_option(number, SO_PEEK_OFF);
+  const int from_the_start = 0;
+  if (setsockopt(number, SOL_SOCKET, SO_PEEK_OFF, &from_the_start, sizeof from_the_start) != 0)
+    return "its bytes cannot be peeked at";
+  std::string why, buffer(kMostMessageBytes, '\0');
+  for (int count = 0;; ++count) {
+    const ssize_t got = recv(number, buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
+    if (got < 0 && errno == EINTR) continue;
+    // Nothing is the end of a stream; of a sequence too once nobody can send any more, where it may be an empty message
+    // otherwise.
+    if (got < 0 || (got == 0 && (type == SOCK_STREAM || ends))) break;
+    if (static_cast<std::size_t>(got) > buffer.size() || count == kMostMessages) {
+      why = "it holds too much that was not read yet";
+      break;
+    }
+    into.add(ItemKind::message, buffer.substr(0, static_cast<std::size_t>(got)));
+  }
+  setsockopt(number, SOL_SOCKET, SO_PEEK_OFF, &before, sizeof before);
+  return why;
+}
+
+int number_of_inode(uint64_t inode, const Descriptors& all) {
+  for (const Descriptor& one : all) {
+    if (std::strncmp(one.path, "socket:", 7) != 0 || one.kind == DescriptorKind::inherited ||
+        one.kind == DescriptorKind::standard)
+      continue;
+    if (inode_of(one.number) == inode) return one.number;
+  }
+  return -1;
+}
+
+void set_socket(Contents& into, int family, int type, int protocol, SocketState state) {
+  into.kind = ContentsKind::socket;
+  into.words[0] = static_cast<uint64_t>(family);
+  into.words[1] = static_cast<uint64_t>(type);
+  into.words[2] = static_cast<uint64_t>(protocol);
+  into.words[3] = static_cast<uint64_t>(state);
+  into.words[4] = SOMAXCONN;
+}
+
+std::string save_unix(int number, int type, const Descriptors& all, Contents& into) {
+  const std::optional<UnixState> state = unix_state(inode_of(number));
+  if (!state) return "the kernel does not tell its other end (CONFIG_UNIX_DIAG)";
+  if (const std::string passed = field(fdinfo(number), "scm_fds:"); std::atoi(passed.c_str()) != 0)
+    return "descriptors are on their way in it";
+  sockaddr_storage peer{};
+  socklen_t length = sizeof peer;
+  const bool connected = state->peer != 0 || getpeername(number, reinterpret_cast<sockaddr*>(&peer), &length) == 0;
+  if (int_option(number, SO_ACCEPTCONN) == 0 && connected) {
+    const int other = state->peer == 0 ? -1 : number_of_inode(state->peer, all);
+    into.kind = ContentsKind::socket_pair;
+    into.words[0] = static_cast<uint64_t>(other);
+    into.words[1] = static_cast<uint64_t>(type);
+    into.words[2] = state->shutdown;
+    into.words[3] = state->peer != 0 && other < 0;  // it leads out of the process
+    return peek_messages(number, type, (state->shutdown & 1) != 0 || state->peer == 0, into);
+  }
+  set_socket(into, AF_UNIX, type, 0,
+             int_option(number, SO_ACCEPTCONN) != 0 ? SocketState::listening : SocketState::idle);
+  save_address(number, false, into);
+  Contents queued;
+  if (type == SOCK_DGRAM) {
+    if (std::string why = peek_messages(number, type, false, queued); !why.empty()) return why;
+  }
+  return queued.items.empty() ? std::string() : "it holds messages that were not read yet";
+}
+
+std::string save_internet(int number, int family, int type, int protocol, Contents& into) {
+  set_socket(into, family, type, protocol, SocketState::datagram);
+  save_address(number, false, into);
+  save_address(number, true, into);
+  if (type == SOCK_DGRAM && protocol == IPPROTO_UDP) return {};
+  if (type != SOCK_STREAM || protocol != IPPROTO_TCP) return "neither TCP nor UDP";
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (getsockopt(number, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return "its state is not told";
+  const bool listens = info.tcpi_state == TCP_LISTEN;
+  if (listens) into.words[4] = info.tcpi_sacked;  // tcp_get_info(): the backlog
+  pollfd ended{number, POLLRDHUP, 0};             // POLLERR, POLLRDHUP: it has been connected
+  poll(&ended, 1, 0);
+  const bool idle = info.tcpi_state == TCP_CLOSE && (ended.revents & (POLLERR | POLLRDHUP)) == 0;
+  into.words[3] = static_cast<uint64_t>(listens ? SocketState::listening
+                                        : idle  ? SocketState::idle
+                                                : SocketState::connected);
+  return {};
+}
+
+// --- restart
+const sockaddr* as_address(const Item& item) { return reinterpret_cast<const sockaddr*>(item.bytes.data()); }
+socklen_t length_of(const Item& item) { return static_cast<socklen_t>(item.bytes.size()); }
+
+// The name of a UNIX socket stays in the file system when its process is gone.  Of a living socket of another type
+// connect() says EPROTOTYPE.
+void remove_stale(const Item& address) {
+  sockaddr_un name{};
+  std::memcpy(&name, address.bytes.data(), std::min(sizeof name - 1, address.bytes.size()));
+  struct stat status {};
+  if (name.sun_path[0] == '\0' || lstat(name.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  const int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool stale = connect(probe, as_address(address), length_of(address)) != 0 && errno == ECONNREFUSED;
+  close(probe);
+  if (stale) unlink(name.sun_path);
+}
+
+bool has_port(const Item& address) {
+  sockaddr_in6 name{};
+  std::memcpy(&name, address.bytes.data(), std::min(sizeof name, address.bytes.size()));
+  return name.sin6_port != 0;  // at the same place in sockaddr_in
+}
+
+bool bind_again(int number, const Contents& contents, int family) {
+  const Item* own = address_of(contents, 0);
+  if (own == nullptr || (family != AF_UNIX && !has_port(*own))) return true;
+  if (family == AF_UNIX) remove_stale(*own);
+  const int yes = 1;  // connections of the process before may still be in TIME_WAIT there
+  if (family != AF_UNIX && contents.words[1] == SOCK_STREAM)
+    setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  const bool bound = bind(number, as_address(*own), length_of(*own)) == 0;
+  restore_options(number, contents);
+  return bound;
+}
+
+// A TCP connection whose peer has reset it: reading gives ECONNRESET, writing EPIPE.  Without a loopback interface it
+// is one that was never connected.
+int make_reset(int family) {
+  const int listener = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0),
+            mine = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  six.sin6_addr = in6addr_loopback;
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* name = family == AF_INET ? reinterpret_cast<sockaddr*>(&four) : reinterpret_cast<sockaddr*>(&six);
+  socklen_t length = family == AF_INET ? sizeof four : sizeof six;
+  const bool met = bind(listener, name, length) == 0 && listen(listener, 1) == 0 &&
+                   getsockname(listener, name, &length) == 0 && connect(mine, name, length) == 0;
+  const int peer = met ? accept4(listener, nullptr, nullptr, SOCK_CLOEXEC) : -1;
+  if (peer >= 0) {
+    const linger at_once{1, 0};  // close() then sends a reset
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(peer);
+    pollfd wait{mine, 0, 0};  // for POLLERR
+    poll(&wait, 1, kUntilReset_ms);
+  }
+  close(listener);
+  return mine;
+}
+
+Result<int> make_single(const Contents& contents) {
+  const auto family = static_cast<int>(contents.words[0]);
+  const auto state = static_cast<SocketState>(contents.words[3]);
+  const std::string name = "descriptor " + std::to_string(contents.number) + ", a socket";
+  if (state == SocketState::connected) {
+    say_at_restart(name + " connected to the outside, is a connection that was reset");
+    const int reset = make_reset(family);
+    if (reset < 0) return Error{"socket", errno};
+    restore_options(reset, contents);
+    return reset;
+  }
+  const int got =
+      socket(family, static_cast<int>(contents.words[1]) | SOCK_CLOEXEC, static_cast<int>(contents.words[2]));
+  if (got < 0) return Error{"socket", errno, contents.words[0], contents.words[1]};
+  restore_options(got, contents);
+  if (!bind_again(got, contents, family)) {
+    say_at_restart(name + ", cannot have its address again: " + std::strerror(errno));
+    return got;
+  }
+  if (state == SocketState::listening && listen(got, static_cast<int>(contents.words[4])) != 0)
+    say_at_restart(name + ", cannot listen again: " + std::strerror(errno));
+  const Item* peer = address_of(contents, 1);
+  if (state == SocketState::datagram && peer != nullptr && connect(got, as_address(*peer), length_of(*peer)) != 0)
+    say_at_restart(name + ", cannot be connected to its peer again: " + std::strerror(errno));
+  return got;
+}
+
+}  // namespace
+
+std::string save_socket(const Descriptor& descriptor, const Descriptors& all, Contents& into) {
+  const int number = descriptor.number;
+  const int family = int_option(number, SO_DOMAIN), type = int_option(number, SO_TYPE);
+  save_options(number, into);
+  if (family == AF_UNIX) return save_unix(number, type, all, into);
+  if (family == AF_INET || family == AF_INET6)
+    return save_internet(number, family, type, int_option(number, SO_PROTOCOL), into);
+  return "of an address family that cannot be made again (" + std::to_string(family) + ")";
+}
+
+Result<int> make_socket(const Contents& contents, const std::map<int, Contents>& all, std::map<int, int>& other_ends) {
+  if (contents.kind == ContentsKind::socket) return make_single(contents);
+  if (const auto waiting = other_ends.find(contents.number); waiting != other_ends.end()) {
+    const int made = waiting->second;
+    other_ends.erase(waiting);
+    restore_options(made, contents);
+    return made;
+  }
+  int ends[2];
+  if (socketpair(AF_UNIX, static_cast<int>(contents.words[1]) | SOCK_CLOEXEC, 0, ends) != 0)
+    return Error{"socketpair", errno, contents.words[1]};
+  restore_options(ends[0], contents);
+  const auto peer = static_cast<int>(contents.words[0]);
+  const bool both = peer > contents.number && all.count(peer) != 0;
+  other_ends[both ? peer : contents.number] = ends[1];
+  if (!both)
+    setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &kRoom, sizeof kRoom);  // what was on its way had room in the lost one
+  if (contents.words[3] != 0)
+    say_at_restart("descriptor " + std::to_string(contents.number) +
+                   ", a socket connected to the outside, has lost its peer");
+  return ends[0];
+}
+
+Outcome fill_socket(int descriptor, const Contents& contents, int other_end) {
+  for (const Item& item : contents.items) {
+    if (item.kind != ItemKind::message) continue;
+    const ssize_t sent = send(other_end, item.bytes.data(), item.bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent != static_cast<ssize_t>(item.bytes.size()))
+      return Error{"put what was not read yet into a socket", sent < 0 ? errno : 0, static_cast<uint64_t>(descriptor),
+                   item.bytes.size()};
+  }
+  return Done{};
+}
+
+Outcome shut_socket(int descriptor, const Contents& contents) {
+  if (contents.kind != ContentsKind::socket_pair) return Done{};
+  constexpr int kHow[] = {-1, SHUT_RD, SHUT_WR, SHUT_RDWR};
+  const int how = kHow[contents.words[2] & 3];
+  if (how >= 0 && shutdown(descriptor, how) != 0)
+    return Error{"shut down a socket again", errno, static_cast<uint64_t>(descriptor)};
+  return Done{};
+}
+
+}  // namespace mana::lower

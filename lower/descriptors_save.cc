@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/timerfd.h>
+#include <sys/vfs.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "kernel-loader/layout.h"
+#include "lower/descriptor_contents.h"
+#include "lower/moved_files.h"
+
+namespace mana::lower {
+namespace {
+
+using loader::Descriptor;
+using loader::DescriptorKind;
+
+// The bytes of files without a name travel in the notes of the image, which have a bound of their own.
+constexpr uint64_t kMostFileBytes = 512 << 20;
+constexpr std::size_t kPiece = 1 << 20;
+constexpr unsigned long kHugeTlbMagic = 0x958458f6;
+
+bool starts(const std::string& text, const char* with) { return text.rfind(with, 0) == 0; }
+
+bool ends(const std::string& text, const std::string& with) {
+  return text.size() >= with.size() && text.compare(text.size() - with.size(), with.size(), with) == 0;
+}
+
+std::string failure(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
+
+// Maps and descriptors that belong to an inode.
+struct Inode {
+  dev_t device;
+  ino_t number;
+  bool operator==(const Inode&) const = default;
+};
+Inode inode_of(int number) {
+  struct stat status {};
+  fstat(number, &status);
+  return {status.st_dev, status.st_ino};
+}
+
+// The lowest number whose open file is of the same inode and kind.
+int first_of_inode(int number, const Descriptors& all) {
+  const Inode mine = inode_of(number);
+  for (const Descriptor& other : all) {
+    if (other.number >= number) break;
+    if (inode_of(other.number) == mine && other.kind != DescriptorKind::standard &&
+        other.kind != DescriptorKind::inherited)
+      return other.number;
+  }
+  return number;
+}
+
+// "1: FLOCK  ADVISORY  WRITE 8792 fe:00:10954784 0 EOF" (proc_pid_fdinfo(5)); the process's own POSIX locks are shown
+// at each of its descriptors of the file.
+std::string save_locks(const Descriptor& descriptor, const std::string& info, Contents& into) {
+  for (std::size_t at = 0; (at = info.find("lock:\t", at)) != std::string::npos; ++at) {
+    char kind[16], type[16], end[32];
+    unsigned long long start = 0;
+    if (std::sscanf(info.c_str() + at, "lock:\t%*d: %15s %*s %15s %*d %*s %llu %31s", kind, type, &start, end) != 4)
+      return "a lock of an unknown kind";
+    const std::string what = kind;
+    LockKind lock;
+    if (what == "FLOCK")
+      lock = LockKind::flock;
+    else if (what == "POSIX")
+      lock = LockKind::posix;
+    else if (what == "OFDLCK")
+      lock = LockKind::open_file;
+    else
+      return "a lease or another lock that cannot be taken again";
+    const bool writes = std::string(type) == "WRITE";
+    const uint64_t length = std::string(end) == "EOF" ? 0 : std::strtoull(end, nullptr, 10) - start + 1;
+    // One that this descriptor may not take (a write lock needs a descriptor open for writing) is another one's.
+    const int access = descriptor.flags & O_ACCMODE;
+    if (lock == LockKind::posix && (writes ? access == O_RDONLY : access == O_WRONLY)) continue;
+    into.add(ItemKind::lock, {}, static_cast<uint64_t>(lock), static_cast<uint64_t>(writes ? F_WRLCK : F_RDLCK), start,
+             length);
+  }
+  return {};
+}
+
+std::string save_extents(int file, uint64_t bytes, Contents& into) {
+  // lseek moves the application's offset; it is put back before anybody sees it.
+  const off_t offset = lseek(file, 0, SEEK_CUR);
+  uint64_t taken = 0;
+  const auto put_back = [&](std::string why) {
+    lseek(file, offset, SEEK_SET);
+    return why;
+  };
+  for (off_t at = 0; static_cast<uint64_t>(at) < bytes;) {
+    at = lseek(file, at, SEEK_DATA);
+    if (at < 0) break;  // ENXIO: nothing but a hole is left
+    const off_t hole = lseek(file, at, SEEK_HOLE);
+    const off_t end = hole < 0 ? static_cast<off_t>(bytes) : std::min(hole, static_cast<off_t>(bytes));
+    while (at < end) {
+      std::string piece(std::min(kPiece, static_cast<std::size_t>(end - at)), '\0');
+      const ssize_t got = pread(file, piece.data(), piece.size(), at);
+      if (got <= 0) return put_back(failure("read it"));
+      if ((taken += static_cast<uint64_t>(got)) > kMostFileBytes)
+        return put_back("larger than an image takes of a file without a name");
+      piece.resize(static_cast<std::size_t>(got));
+      into.add(ItemKind::extent, std::move(piece), static_cast<uint64_t>(at));
+      at += got;
+    }
+  }
+  return put_back({});
+}
+
+// Shared mappings of the file below the line: they are mapped again, so that they stay the file's.
+void save_mappings(const Inode& inode, Contents& into) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), std::fclose);
+  if (maps == nullptr) return;
+  char line[8192];
+  while (std::fgets(line, sizeof line, maps.get()) != nullptr) {
+    uint64_t begin, end, offset, number;
+    unsigned high, low;
+    char mode[5] = {};
+    if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64, &begin, &end, mode, &offset, &high,
+                    &low, &number) != 7)
+      continue;
+    if (begin >= loader::kLine || mode[3] != 's' || number != inode.number || makedev(high, low) != inode.device)
+      continue;
+    const int protection =
+        (mode[0] == 'r' ? PROT_READ : 0) | (mode[1] == 'w' ? PROT_WRITE : 0) | (mode[2] == 'x' ? PROT_EXEC : 0);
+    into.add(ItemKind::mapping, {}, begin, end - begin, static_cast<uint64_t>(protection), offset);
+  }
+}
+
+// A regular file that no path leads to.
+std::string save_nameless(const Descriptor& descriptor, const Descriptors& all, Contents& into) {
+  const std::string path = descriptor.path;
+  struct stat status {};
+  struct statfs system {};
+  if (fstat(descriptor.number, &status) != 0 || fstatfs(descriptor.number, &system) != 0) return failure("fstat");
+  if (!ends(path, " (deleted)")) return "another file has its name now";
+  if (status.st_nlink != 0) return "deleted, but it has another name";
+  if (static_cast<unsigned long>(system.f_type) == kHugeTlbMagic) return "file in huge pages";
+  if (starts(path, "/secretmem")) return "secret memory";
+  if ((descriptor.flags & O_PATH) != 0) return "deleted file, open as a path only";
+  into.kind = starts(path, "/memfd:") ? ContentsKind::memfd : ContentsKind::unlinked;
+  into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor.number, all));
+  into.words[1] = static_cast<uint64_t>(status.st_size);
+  into.words[2] = status.st_mode & 07777;
+  if (into.words[0] != static_cast<uint64_t>(descriptor.number)) return {};
+  if (into.kind == ContentsKind::memfd)
+    into.words[3] = static_cast<uint64_t>(std::max(0, fcntl(descriptor.number, F_GET_SEALS)));
+  save_mappings({status.st_dev, status.st_ino}, into);
+  if ((descriptor.flags & O_ACCMODE) != O_WRONLY) return save_extents(descriptor.number, into.words[1], into);
+  // Closing what is opened here gives up the process's POSIX locks of the file.
+  for (const Item& item : into.items) {
+    if (item.kind == ItemKind::lock && item.words[0] == static_cast<uint64_t>(LockKind::posix))
+      return "deleted file, locked and only for writing";
+  }
+  const int reader = open(("/proc/self/fd/" + std::to_string(descriptor.number)).c_str(), O_RDONLY | O_CLOEXEC);
+  if (reader < 0) return failure("open it for reading");
+  std::string why = save_extents(reader, into.words[1], into);
+  close(reader);
+  return why;
+}
+
+std::string save_eventfd(const std::string& info, Contents& into) {
+  into.kind = ContentsKind::eventfd;
+  into.words[0] = std::strtoull(field(info, "eventfd-count:").c_str(), nullptr, 16);
+  into.words[1] = std::strtoull(field(info, "eventfd-semaphore:").c_str(), nullptr, 10);
+  return {};
+}
+
+std::string save_timerfd(int number, Contents& into) {
+  into.kind = ContentsKind::timerfd;
+  // Also makes the kernel count the expirations of a periodic timer up to now.
+  itimerspec timer{};
+  if (timerfd_gettime(number, &timer) != 0) return failure("timerfd_gettime");
+  const std::string info = fdinfo(number);
+  if (field(info, "clockid:").empty()) return "its state is not told (CONFIG_PROC_FS)";
+  const auto clock = static_cast<clockid_t>(std::atoi(field(info, "clockid:").c_str()));
+  into.words[0] = static_cast<uint64_t>(clock);
+  into.words[1] = std::strtoull(field(info, "settime flags:").c_str(), nullptr, 8);
+  into.words[6] = std::strtoull(field(info, "ticks:").c_str(), nullptr, 10);
+  const bool armed = timer.it_value.tv_sec != 0 || timer.it_value.tv_nsec != 0;
+  // A time of the day stays one; all other timers keep what was left.
+  const bool of_the_day = clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM;
+  if (!of_the_day) into.words[1] &= ~uint64_t{TFD_TIMER_ABSTIME};
+  if (armed && (into.words[1] & TFD_TIMER_ABSTIME) != 0) {
+    timespec now{};
+    clock_gettime(CLOCK_REALTIME, &now);
+    timer.it_value.tv_sec += now.tv_sec;
+    timer.it_value.tv_nsec += now.tv_nsec;
+    if (timer.it_value.tv_nsec >= 1'000'000'000) timer.it_value.tv_nsec -= 1'000'000'000, timer.it_value.tv_sec++;
+  }
+  into.words[2] = static_cast<uint64_t>(timer.it_value.tv_sec);
+  into.words[3] = static_cast<uint64_t>(timer.it_value.tv_nsec);
+  into.words[4] = static_cast<uint64_t>(timer.it_interval.tv_sec);
+  into.words[5] = static_cast<uint64_t>(timer.it_interval.tv_nsec);
+  return {};
+}
+
+std::string save_signalfd(const std::string& info, Contents& into) {
+  into.kind = ContentsKind::signalfd;
+  into.words[0] = std::strtoull(field(info, "sigmask:").c_str(), nullptr, 16);
+  return {};
+}
+
+// An epoll remembers open files, not numbers; fdinfo tells the number under which each was added.  That number must
+// still be this open file's.
+bool watches(int epoll, int number) {
+  kcmp_epoll_slot slot{static_cast<uint32_t>(epoll), static_cast<uint32_t>(number), 0};
+  const long compared = syscall(SYS_kcmp, getpid(), getpid(), KCMP_EPOLL_TFD, number, &slot);
+  return compared == 0 || (compared < 0 && (errno == ENOSYS || errno == EPERM));  // this kernel does not tell
+}
+
+std::string save_epoll(int number, const std::string& info, const Descriptors& all, Contents& into) {
+  into.kind = ContentsKind::epoll;
+  for (std::size_t at = 0; (at = info.find("tfd:", at)) != std::string::npos; ++at) {
+    int watched = -1;
+    unsigned events = 0;
+    unsigned long long data = 0;
+    if (std::sscanf(info.c_str() + at, "tfd: %d events: %x data: %llx", &watched, &events, &data) != 3)
+      return "its set is not told";
+    const bool known =
+        std::any_of(all.begin(), all.end(), [&](const Descriptor& one) { return one.number == watched; });
+    if (!known || !watches(number, watched))
+      return "it watches an open file whose number " + std::to_string(watched) + " was closed";
+    into.add(ItemKind::watch, {}, static_cast<uint64_t>(watched), events, data);
+  }
+  return {};
+}
+
+// --- inotify: a watch is told as an inode, and a path is needed.
+using Path = std::filesystem::path;
+
+bool is_inode(const Path& path, const Inode& inode) {
+  struct stat status {};
+  return lstat(path.c_str(), &status) == 0 && Inode{status.st_dev, status.st_ino} == inode;
+}
+
+std::vector<Path> likely_places(const Descriptors& all) {
+  std::vector<Path> places;
+  const auto with_parents = [&](const Path& start) {
+    for (Path at = start; at.is_absolute(); at = at.parent_path()) {
+      places.push_back(at);
+      if (at == at.parent_path()) break;
+    }
+  };
+  std::error_code ignored;
+  with_parents(std::filesystem::current_path(ignored));
+  for (const Descriptor& one : all) {
+    if (one.path[0] == '/') with_parents(one.path);
+  }
+  for (const char* variable : {"HOME", "TMPDIR"}) {
+    if (const char* place = std::getenv(variable)) with_parents(place);
+  }
+  for (const char* place : {"/tmp", "/var/tmp", "/dev/shm", "/etc"}) places.emplace_back(place);
+  return places;
+}
+
+std::string path_of_inode(const Inode& inode, const Descriptors& all) {
+  const std::vector<Path> places = likely_places(all);
+  for (const Path& place : places) {
+    if (is_inode(place, inode)) return place;
+  }
+  for (const Path& place : places) {  // and what lies in them
+    if (place == place.root_path()) continue;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(place, ignored)) {
+      if (is_inode(entry.path(), inode)) return entry.path();
+    }
+  }
+  return {};
+}
+
+std::string save_inotify(int number, const std::string& info, const Descriptors& all, Contents& into) {
+  into.kind = ContentsKind::inotify;
+  int unread = 0;
+  if (ioctl(number, FIONREAD, &unread) != 0 || unread != 0) return "it has events that were not read yet";
+  for (std::size_t at = 0; (at = info.find("inotify wd:", at)) != std::string::npos; ++at) {
+    unsigned wd = 0, mask = 0, device = 0;  // the kernel's own encoding of a device
+    unsigned long long inode = 0;
+    if (std::sscanf(info.c_str() + at, "inotify wd:%x ino:%llx sdev:%x mask:%x", &wd, &inode, &device, &mask) != 4)
+      return "its watches are not told";
+    std::string path = path_of_inode({makedev(device >> 20, device & 0xfffff), inode}, all);
+    if (path.empty()) return "the path of a watch (inode " + std::to_string(inode) + ") was not found";
+    into.add(ItemKind::watch, std::move(path), wd, mask);
+  }
+  return {};
+}
+
+// --- pipes
+struct Pipe {
+  Pipe() {
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) ends[0] = ends[1] = -1;
+  }
+  ~Pipe() {
+    close(ends[0]);
+    close(ends[1]);
+  }
+  int ends[2];
+};
+
+// tee() copies references to what is in the pipe and takes nothing out; a read of the copy ends at the boundary of a
+// packet.
+std::string copy_pipe(int reader, int capacity, Contents& into) {
+  int unread = 0;
+  if (ioctl(reader, FIONREAD, &unread) != 0) return failure("FIONREAD");
+  if (unread == 0) return {};
+  Pipe copy;
+  if (copy.ends[0] < 0 || fcntl(copy.ends[1], F_SETPIPE_SZ, capacity) < 0)
+    return failure("make a pipe of its capacity");
+  const ssize_t copied = tee(reader, copy.ends[1], static_cast<std::size_t>(unread), SPLICE_F_NONBLOCK);
+  if (copied != unread) return copied < 0 ? failure("tee") : "its bytes cannot be copied at once";
+  for (ssize_t left = copied; left > 0;) {
+    std::string packet(static_cast<std::size_t>(left), '\0');
+    const ssize_t got = read(copy.ends[0], packet.data(), packet.size());
+    if (got <= 0) return failure("read its copy");
+    packet.resize(static_cast<std::size_t>(got));
+    into.add(ItemKind::packet, std::move(packet));
+    left -= got;
+  }
+  return {};
+}
+
+std::string save_pipe(const Descriptor& descriptor, const Descriptors& all, Contents& into) {
+  const bool named = descriptor.path[0] == '/' && !ends(descriptor.path, " (deleted)");
+  into.kind = named ? ContentsKind::fifo : ContentsKind::pipe;
+  if ((descriptor.flags & O_PATH) != 0) return "FIFO, open as a path only";
+  struct stat status {};
+  fstat(descriptor.number, &status);
+  const int capacity = fcntl(descriptor.number, F_GETPIPE_SZ);
+  if (capacity <= 0) return failure("F_GETPIPE_SZ");
+  into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor.number, all));
+  into.words[1] = static_cast<uint64_t>(capacity);
+  into.words[3] = status.st_mode & 07777;
+  if ((descriptor.flags & O_ACCMODE) == O_WRONLY) return {};
+  // The bytes are saved once, with the first that can read them.
+  for (const Descriptor& other : all) {
+    if (other.number >= descriptor.number) break;
+    if ((other.flags & O_ACCMODE) != O_WRONLY && inode_of(other.number) == inode_of(descriptor.number)) return {};
+  }
+  return copy_pipe(descriptor.number, capacity, into);
+}
+
+// --- terminals
+std::optional<int> master_of(const std::string& slave, const Descriptors& all) {
+  for (const Descriptor& one : all) {
+    const std::string index = field(fdinfo(one.number), "tty-index:");
+    if (!index.empty() && "/dev/pts/" + std::to_string(std::atoi(index.c_str())) == slave) return one.number;
+  }
+  return {};
+}
+
+template <class T>
+void save_setting(int number, unsigned long request, uint64_t which, Contents& into) {
+  T value{};
+  if (ioctl(number, request, &value) == 0)
+    into.add(ItemKind::terminal, std::string(reinterpret_cast<char*>(&value), sizeof value), which);
+}
+
+std::string save_terminal(const Descriptor& descriptor, const std::string& info, const Descriptors& all, Contents& into,
+                          bool* is_one) {
+  const bool master = !field(info, "tty-index:").empty();
+  if (!master && !starts(descriptor.path, "/dev/pts/")) return {};
+  const std::optional<int> owner = master ? std::nullopt : master_of(descriptor.path, all);
+  if (!master && !owner) return {};
+  *is_one = true;
+  into.kind = master ? ContentsKind::terminal_master : ContentsKind::terminal_slave;
+  int unread = 0;
+  if (ioctl(descriptor.number, FIONREAD, &unread) == 0 && unread > 0)
+    return "pseudo-terminal with " + std::to_string(unread) + " bytes that were not read yet";
+  if (!master) {
+    if (*owner > descriptor.number) return "its master has a higher number";  // it is made from the master
+    into.words[0] = static_cast<uint64_t>(*owner);
+    return {};
+  }
+  save_setting<termios>(descriptor.number, TCGETS, 0, into);
+  save_setting<winsize>(descriptor.number, TIOCGWINSZ, 1, into);
+  int packet = 0;
+  if (ioctl(descriptor.number, TIOCGPKT, &packet) == 0) into.words[0] = static_cast<uint64_t>(packet);
+  return {};
+}
+
+bool has_state(const std::string& path) {
+  for (const char* device : {"/dev/kvm", "/dev/vhost-", "/dev/vfio/", "/dev/net/tun", "/dev/fuse", "/dev/userfaultfd",
+                             "/dev/infiniband/", "/dev/nvidia", "/dev/dri/", "/dev/kfd"}) {
+    if (starts(path, device)) return true;
+  }
+  return false;
+}
+
+// Why it cannot be saved; empty: it is, and `is_needed` says whether `into` is to be in the image.
+std::string save_one(const Descriptor& descriptor, const Descriptors& all, Contents& into, bool& is_needed) {
+  const int number = descriptor.number;
+  const std::string path = descriptor.path, info = fdinfo(number);
+  if (descriptor.kind == DescriptorKind::standard || descriptor.kind == DescriptorKind::inherited ||
+      descriptor.same_as != number)
+    return {};
+  if (std::string why = save_locks(descriptor, info, into); !why.empty()) return why;
+  if (descriptor.kind == DescriptorKind::device) {
+    if (has_state(path)) return "device with a state of its own";
+    return save_terminal(descriptor, info, all, into, &is_needed);
+  }
+  if (loader::cannot_restore(descriptor) == nullptr) {
+    note_file(descriptor, into);
+    is_needed = !into.items.empty() || into.words[0] != 0;
+    return {};
+  }
+  is_needed = true;
+  if (descriptor.kind == DescriptorKind::file) return save_nameless(descriptor, all, into);
+  if (path == "anon_inode:[eventfd]") return save_eventfd(info, into);
+  if (path == "anon_inode:[timerfd]") return save_timerfd(number, into);
+  if (path == "anon_inode:[signalfd]") return save_signalfd(info, into);
+  if (path == "anon_inode:[eventpoll]") return save_epoll(number, info, all, into);
+  if (path == "anon_inode:inotify") return save_inotify(number, info, all, into);
+  if (starts(path, "socket:")) return save_socket(descriptor, all, into);
+  struct stat status {};
+  if (fstat(number, &status) == 0 && S_ISFIFO(status.st_mode)) return save_pipe(descriptor, all, into);
+  return "nothing makes it again";
+}
+
+// Numbers that share an open file without the gate's knowledge: one that came back through a socket (SCM_RIGHTS) is new
+// to it. Anonymous inodes are one for all, and not compared.
+void find_duplicates(Descriptors& all) {
+  std::map<std::pair<dev_t, ino_t>, std::vector<int>> numbers;
+  for (Descriptor& one : all) {
+    if (one.same_as != one.number || starts(one.path, "anon_inode")) continue;
+    const Inode inode = inode_of(one.number);
+    for (const int lower : numbers[{inode.device, inode.number}]) {
+      if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, lower, one.number) != 0) continue;
+      one.same_as = lower;
+      break;
+    }
+    if (one.same_as == one.number) numbers[{inode.device, inode.number}].push_back(one.number);
+  }
+}
+
+}  // namespace
+
+SavedDescriptors save_descriptors() {
+  SavedDescriptors saved;
+  Descriptors all;
+  const auto each = [](const Descriptor& descriptor, void* closure) {
+    static_cast<Descriptors*>(closure)->push_back(descriptor);
+    return true;
+  };
+  const auto described = loader::describe_descriptors(each, &all);
+  if (!described.ok())
+    saved.error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
+  find_duplicates(all);
+  for (const Descriptor& descriptor : all) {
+    saved.table.append(reinterpret_cast<const char*>(&descriptor), sizeof descriptor);
+    Contents contents;
+    contents.number = descriptor.number;
+    bool is_needed = false;
+    const std::string why = save_one(descriptor, all, contents, is_needed);
+    if (!why.empty()) {
+      const char* kind = loader::cannot_restore(descriptor);
+      saved.error = "the application has descriptor " + std::to_string(descriptor.number) +
+                    " open, which cannot be saved: " + (kind != nullptr ? std::string(kind) + ": " : "") + why + " (" +
+                    descriptor.path + ")";
+    } else if (is_needed) {
+      for (const Item& item : contents.items) {
+        if (item.kind == ItemKind::mapping) saved.mapped.insert(item.words[0]);
+      }
+      append(saved.contents, contents);
+    }
+  }
+  return saved;
+}
+
+}  // namespace mana::lower

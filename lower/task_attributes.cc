@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/task_attributes.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernel-loader/report.h"
+#include "lower/stop.h"
+
+namespace mana::lower {
+namespace {
+
+using image::SoftLimit;
+using image::ThreadAttributes;
+
+// linux/sched/types.h, which does not go together with sched.h.
+struct Scheduling {
+  uint32_t size, policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+static_assert(sizeof(Scheduling) == 48);  // SCHED_ATTR_SIZE_VER0
+
+struct Launched {
+  uint64_t cpus[std::size(ThreadAttributes{}.cpus)];
+  Scheduling scheduling;
+  rlimit limits[RLIM_NLIMITS];
+} launched;
+
+void read_cpus(pid_t tid, uint64_t (&cpus)[std::size(launched.cpus)]) {
+  std::memset(cpus, 0, sizeof cpus);
+  syscall(SYS_sched_getaffinity, tid, sizeof cpus, cpus);
+}
+
+Scheduling read_scheduling(pid_t tid) {
+  Scheduling scheduling{};
+  syscall(SYS_sched_getattr, tid, &scheduling, sizeof scheduling, 0);
+  return scheduling;
+}
+
+ThreadAttributes attributes_of(pid_t tid) {
+  ThreadAttributes attributes{};
+  read_cpus(tid, attributes.cpus);
+  attributes.own_cpus = std::memcmp(attributes.cpus, launched.cpus, sizeof launched.cpus) != 0;
+  const Scheduling now = read_scheduling(tid);
+  // The slice (runtime of an ordinary thread, since Linux 6.12) is the machine's, unless the thread has asked for something.
+  const Scheduling& then = launched.scheduling;
+  attributes.own_scheduling = now.policy != then.policy || now.nice != then.nice || now.priority != then.priority || now.flags != then.flags;
+  attributes.policy = now.policy;
+  attributes.nice = now.nice;
+  attributes.flags = now.flags;
+  attributes.priority = now.priority;
+  attributes.runtime = now.runtime;
+  attributes.deadline = now.deadline;
+  attributes.period = now.period;
+  return attributes;
+}
+
+void tell(const char* what, int error, pid_t tid) {
+  loader::report("restart", loader::Error{what, error, static_cast<uint64_t>(tid)}.so("goes on as it was launched"));
+}
+
+// The kernel quietly leaves out CPUs that are not there; a thread that asked for these would share others unasked.
+void restore_cpus(const ThreadAttributes& attributes, pid_t tid) {
+  uint64_t before[std::size(launched.cpus)], now[std::size(launched.cpus)];
+  read_cpus(tid, before);
+  const long set = syscall(SYS_sched_setaffinity, tid, sizeof attributes.cpus, attributes.cpus);
+  read_cpus(tid, now);
+  if (set == 0 && std::memcmp(now, attributes.cpus, sizeof now) == 0) return;
+  syscall(SYS_sched_setaffinity, tid, sizeof before, before);
+  tell("bind a thread to the CPUs that it had chosen, which this machine does not have", set == 0 ? 0 : errno, tid);
+}
+
+void restore_scheduling(const ThreadAttributes& attributes, pid_t tid) {
+  constexpr uint32_t kDeadlinePolicy = 6;
+  Scheduling wanted{sizeof wanted, attributes.policy, attributes.flags, attributes.nice, attributes.priority, 0, 0, 0};
+  if (attributes.policy == kDeadlinePolicy) {
+    wanted.runtime = attributes.runtime;
+    wanted.deadline = attributes.deadline;
+    wanted.period = attributes.period;
+  }
+  if (syscall(SYS_sched_setattr, tid, &wanted, 0) != 0) tell("give a thread its scheduling policy or nice value again", errno, tid);
+}
+
+}  // namespace
+
+void note_launched_attributes() {
+  read_cpus(0, launched.cpus);
+  launched.scheduling = read_scheduling(0);
+  for (int which = 0; which < RLIM_NLIMITS; ++which) getrlimit(static_cast<__rlimit_resource>(which), &launched.limits[which]);
+}
+
+std::vector<ThreadAttributes> thread_attributes() {
+  std::vector<ThreadAttributes> all;
+  bool any = false;
+  for (const ParkSlot* slot : parked_threads()) {
+    all.push_back(attributes_of(slot->tid.load()));
+    any = any || all.back().own_cpus != 0 || all.back().own_scheduling != 0;
+  }
+  if (!any) all.clear();
+  return all;
+}
+
+std::vector<SoftLimit> soft_limits() {
+  std::vector<SoftLimit> limits;
+  for (int which = 0; which < RLIM_NLIMITS; ++which) {
+    rlimit now{};
+    if (getrlimit(static_cast<__rlimit_resource>(which), &now) != 0) continue;
+    // The lower half is launched with a stack limit of its own.
+    if (which != RLIMIT_STACK && now.rlim_cur == launched.limits[which].rlim_cur) continue;
+    limits.push_back({static_cast<uint32_t>(which), 0, now.rlim_cur});
+  }
+  return limits;
+}
+
+void restore_thread_attributes(const std::vector<ThreadAttributes>& attributes, const std::function<pid_t(int32_t)>& tid_of) {
+  for (std::size_t i = 0; i < attributes.size(); ++i) {
+    const pid_t tid = tid_of(static_cast<int32_t>(i));
+    if (attributes[i].own_cpus != 0) restore_cpus(attributes[i], tid);
+    if (attributes[i].own_scheduling != 0) restore_scheduling(attributes[i], tid);
+  }
+}
+
+void restore_soft_limits(const std::vector<SoftLimit>& limits) {
+  for (const SoftLimit& limit : limits) {
+    if (limit.resource >= RLIM_NLIMITS) continue;
+    const auto which = static_cast<__rlimit_resource>(limit.resource);
+    rlimit now{};
+    if (getrlimit(which, &now) != 0) continue;
+    now.rlim_cur = std::min<rlim_t>(limit.soft, now.rlim_max);
+    setrlimit(which, &now);
+  }
+}
+
+}  // namespace mana::lower
