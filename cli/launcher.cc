@@ -162,6 +162,7 @@ void exec_lower(const Launcher& launcher, Mpi mpi, std::vector<std::string> argu
   all.insert(all.end(), {"--stack-limit", asked, "--rank", std::to_string(launcher.rank), "--ranks",
                          std::to_string(launcher.size)});
   if (launcher.found) all.push_back("--under-launcher");
+  all.insert(all.end(), {"--launcher", own_folder() + "/mana_launch"});
   all.insert(all.end(), arguments.begin() + 1, arguments.end());
 
   std::vector<char*> words;

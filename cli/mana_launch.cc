@@ -2,10 +2,14 @@
 // mana_launch: one per rank, started by mpirun in the place of the application.  Looks at the program, refuses what
 // cannot work while that is still cheap, and becomes the lower half of the chosen MPI.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/launcher.h"
 #include "control/command.h"
@@ -36,6 +40,15 @@ bool note_library(const char* name, void* closure) {
   return true;
 }
 
+// What cannot be launched runs as it would have without us.
+[[noreturn]] void execute_natively(const char* path, const std::string& name, const std::vector<std::string>& command) {
+  std::vector<char*> words = {const_cast<char*>(name.c_str())};
+  for (std::size_t i = 1; i < command.size(); ++i) words.push_back(const_cast<char*>(command[i].c_str()));
+  words.push_back(nullptr);
+  execv(path, words.data());
+  std::_Exit(127);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -44,6 +57,9 @@ int main(int argc, char** argv) {
   std::string mpi = "auto";
   options.add_option("--ckpt-dir", directory, "folder of the checkpoints (default: $MANA_CKPT_DIR, then ./ckpt)");
   options.add_option("--mpi", mpi, "MPI of the lower half")->check(CLI::IsMember({"auto", "mpich", "openmpi"}));
+  // For the gate: a launched program executes PROGRAM, whose argv[0] is to be this (kernel-loader/gate_exec.cc).
+  std::optional<std::string> executed;
+  options.add_option("--exec-as", executed)->group("");
   options.prefix_command();  // the first word that is not ours begins the application's command line
   CLI11_PARSE(options, argc, argv);
 
@@ -58,12 +74,14 @@ int main(int argc, char** argv) {
   if (looked.ok()) looked = mana::loader::inspect_program(path, program);
   Wanted wanted;
   if (looked.ok()) looked = mana::loader::needed_libraries(program.path, note_library, &wanted);
+  const bool served = wanted.abi != Mpi::none || wanted.unserved.empty();
+  if (executed && !(looked.ok() && served)) execute_natively(path, *executed, command);
   if (!looked.ok()) {
     mana::loader::report("launch", looked.error());
     mana::control::end_job_at_launcher(1);
     return 1;
   }
-  if (wanted.abi == Mpi::none && !wanted.unserved.empty()) {
+  if (!served) {
     mana::cli::give_up(launcher, fmt::format("launch: {} is built for the MPI ABI of {}, which no front end serves; build it with "
                                              "an MPI of the MPICH family (libmpi.so.12) or Open MPI 4 or 5 (libmpi.so.40)",
                                              program.path, wanted.unserved));
@@ -76,7 +94,9 @@ int main(int argc, char** argv) {
   }
 
   const Mpi chosen = mana::cli::choose_mpi(launcher, mpi, wanted.abi);
-  std::vector<std::string> arguments = {"--launch", "--ckpt-dir", checkpoints, "--"};
+  std::vector<std::string> arguments = {"--launch", "--ckpt-dir", checkpoints, "--mpi-asked", mpi};
+  if (executed) arguments.insert(arguments.end(), {"--argument-zero", *executed});
+  arguments.push_back("--");
   arguments.insert(arguments.end(), command.begin(), command.end());
   mana::cli::exec_lower(launcher, chosen, arguments);
 }

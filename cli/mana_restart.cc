@@ -103,7 +103,7 @@ int main(int argc, char** argv) {
                                                             : Mpi::none;
   mana::cli::keep_clock(launcher, path + "/" + mana::control::image_name(launcher.rank));
   const Mpi lower = mana::cli::choose_mpi(launcher, mpi, preferred);
-  std::vector<std::string> arguments = {"--restart", "--ckpt-dir", checkpoints, "--generation-dir", path, "--files", files};
+  std::vector<std::string> arguments = {"--restart", "--ckpt-dir", checkpoints, "--generation-dir", path, "--mpi-asked", mpi, "--files", files};
   for (const auto& moved : paths) arguments.insert(arguments.end(), {"--path", with_absolute_target(moved)});
   for (const auto& variable : environment) arguments.insert(arguments.end(), {"--env", variable});
   mana::cli::exec_lower(launcher, lower, arguments);

@@ -50,6 +50,11 @@ struct GateHooks {
   // of the name, any trailing .N) gives these files.  Null: none.  The strings must stay.
   const char* front_end_mpich;
   const char* front_end_openmpi;
+  // The launcher and its options, to which the argv[0] and the path of a program and its further arguments are appended when the
+  // application executes one (gate_exec.cc).  Null: programs are executed natively.  The strings must stay.
+  const char* const* relaunch;
+  bool (*may_relaunch)();  // in a signal handler, any %fs
+  bool relaunch_children;  // also MPI programs that a forked child executes
 };
 
 // Takes the numbers 3.. that are free for the application, so that whatever the lower half opens

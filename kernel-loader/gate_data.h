@@ -103,6 +103,8 @@ bool is_application_descriptor(int number);
 long do_open(CaughtCall& call, int path_argument);
 long do_readlink(CaughtCall& call, int path_argument);
 long do_execve(CaughtCall& call, int path_argument);
+// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
+bool names_own_program(const char* path);
 
 // --- ids of processes and threads (gate_ids.cc)
 long do_id_call(CaughtCall& call);

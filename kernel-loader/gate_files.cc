@@ -32,16 +32,6 @@ const char* front_end_for(const char* path) {
   return nullptr;
 }
 
-// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
-bool names_own_program(const char* path) {
-  if (!starts_with(path, "/proc/")) return false;
-  path += 6;
-  if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
-  if (*path < '1' || *path > '9') return false;
-  const uint64_t process = read_number(path, 10);
-  return same_text(path, "/exe") && real_id(static_cast<int32_t>(process)) == sys::getpid();
-}
-
 // How the call opens.  openat2's structure may only be read when the kernel could.
 bool open_flags(const CaughtCall& call, uint64_t& flags) {
   switch (call.number()) {
@@ -68,6 +58,16 @@ bool may_block(const struct stat& status, uint64_t flags) {
 }
 
 }  // namespace
+
+// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
+bool names_own_program(const char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  path += 6;
+  if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
+  if (*path < '1' || *path > '9') return false;
+  const uint64_t process = read_number(path, 10);
+  return same_text(path, "/exe") && real_id(static_cast<int32_t>(process)) == sys::getpid();
+}
 
 long do_open(CaughtCall& call, int path_argument) {
   const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
@@ -129,26 +129,6 @@ long do_readlink(CaughtCall& call, int path_argument) {
   __builtin_memcpy(sys::pointer<char>(buffer), live_state().program,
                    static_cast<size_t>(copied));  // call not allowed here
   return copied;
-}
-
-// Only for the one name that means another file to the application than to the kernel.
-long do_execve(CaughtCall& call, int path_argument) {
-  struct stat status;
-  const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
-  const uint64_t path = call.argument(path_argument);
-  const long seen = sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), AT_EMPTY_PATH);
-  if (seen != -EFAULT && seen != -ENAMETOOLONG &&
-      names_own_program(sys::pointer<const char>(path))) {
-    call.set_argument(path_argument, sys::bits(live_state().program));
-  }
-  // The new program inherits the mask that is in force at the call.
-  uint64_t blocked;
-  const uint64_t mask = call.mask();
-  sys::rt_sigprocmask(2 /* SIG_SETMASK */, &mask, &blocked);
-  const long got = call.pass();
-  sys::rt_sigprocmask(2, &blocked, nullptr);
-  call.set_argument(path_argument, path);
-  return got;
 }
 
 }  // namespace mana::loader

@@ -13,6 +13,9 @@ namespace mana::loader {
 inline constexpr uint64_t kLine = 0x2a00'0000'0000;
 inline constexpr uint64_t kArenaLow = 0x1600'0000'0000;
 inline constexpr uint64_t kArenaHigh = kLine;
+// The vdso is at the same place in every process: a filter outlives execve, and the one of the program before would not know the
+// calls that this vdso makes for the gate.
+inline constexpr uint64_t kVdsoAddress = kArenaLow;
 inline constexpr uint64_t kPage = 4096;
 inline constexpr uint64_t kHugePage = 2 << 20;
 inline constexpr uint64_t kUnlimited = ~uint64_t{0};  // RLIM_INFINITY

@@ -185,9 +185,14 @@ Outcome inspect_program(const char* path, Program& program) {
 
 Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure),
                          void* closure) {
+  ElfHeaders headers;
+  return needed_libraries(path, each, closure, headers);
+}
+
+Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure), void* closure,
+                         ElfHeaders& headers) {
   const File file(sys::open_read(path));
   if (file.descriptor < 0) return Error{"open", -file.descriptor}.at(path);
-  ElfHeaders headers;
   if (Outcome read = read_elf_headers(file.descriptor, headers); !read.ok())
     return read.error().at(path);
   const Elf64_Phdr* dynamic = headers.find(PT_DYNAMIC);

@@ -10,6 +10,8 @@
 
 namespace mana::loader {
 
+struct ElfHeaders;
+
 inline constexpr size_t kPathSize = 4096;
 
 struct Program {
@@ -33,7 +35,10 @@ Outcome find_program(const char* name, const char* search, char (&found)[kPathSi
 Outcome inspect_program(const char* path, Program& program);
 
 // Calls each(name, closure) for every DT_NEEDED of one ELF file; stops when it returns false.
+// `room`: where the stack is small.
 Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure),
                          void* closure);
+Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure), void* closure,
+                         ElfHeaders& room);
 
 }  // namespace mana::loader

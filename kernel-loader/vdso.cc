@@ -82,10 +82,10 @@ uint64_t function_of(const KernelVdso& vdso, const char* name) {
 
 Result<Vdso> place_vdso() {
   const uint64_t length = kVdsoTableOffset + kPage;
-  const long got =
-      map_in_arena(length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, kPage);
-  if (sys::failed(got)) return Error{"place the vdso", sys::error_of(got), 0, length};
+  const long got = sys::mmap(kVdsoAddress, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE);
+  if (sys::failed(got)) return Error{"place the vdso", sys::error_of(got), kVdsoAddress, length};
   const auto address = static_cast<uint64_t>(got);
+  note_mapped(address, length);
   const uint64_t size = embedded_vdso_size < length ? embedded_vdso_size : length;
   __builtin_memcpy(sys::pointer<void>(address), embedded_vdso, size);
   const long made = sys::raw(__NR_mprotect, address, kVdsoTableOffset, PROT_READ | PROT_EXEC);

@@ -91,6 +91,19 @@ void prepare_process() {
   prepare_stopping();
 }
 
+namespace {
+
+// What the application executes is launched too, until MPI is initialised.
+const char* const* relaunch_words() {
+  const Options& options = process.options;
+  if (options.launcher.empty()) return nullptr;
+  static const char* words[] = {options.launcher.c_str(), "--ckpt-dir", options.checkpoint_directory.c_str(), "--mpi", options.mpi_asked.c_str(),
+                                "--exec-as", nullptr};
+  return words;
+}
+
+}  // namespace
+
 loader::GateHooks gate_hooks() {
   loader::GateHooks hooks = {};
   hooks.on_register = on_register;
@@ -100,6 +113,9 @@ loader::GateHooks gate_hooks() {
   hooks.checkpoint_flags = SA_RESTART | SA_ONSTACK;
   hooks.front_end_mpich = process.options.front_end_mpich.empty() ? nullptr : process.options.front_end_mpich.c_str();
   hooks.front_end_openmpi = process.options.front_end_openmpi.empty() ? nullptr : process.options.front_end_openmpi.c_str();
+  hooks.relaunch = relaunch_words();
+  hooks.may_relaunch = [] { return process.upper == nullptr || process.upper->initialized == 0; };
+  hooks.relaunch_children = process.options.under_launcher;
   return hooks;
 }
 
@@ -137,7 +153,9 @@ namespace {
   for (char** word = command; *word != nullptr; ++word) process.arguments.emplace_back(*word);
 
   if (const auto kernel = loader::check_kernel(); !kernel.ok()) fail_launch(kernel.error());
-  const loader::LaunchPlan plan{command[0], command, environ, process.options.stack_limit};
+  const char* name = command[0];
+  if (process.options.has_argument_zero) command[0] = process.options.argument_zero.data();
+  const loader::LaunchPlan plan{name, command, environ, process.options.stack_limit};
   const auto loaded = loader::load_program(plan);
   if (!loaded.ok()) fail_launch(loaded.error());
   prepare_process();

@@ -18,6 +18,10 @@ struct Options {
   bool under_launcher = false;
   std::string checkpoint_directory;     // absolute
   std::string generation_directory;     // restart: absolute
+  std::string launcher;                 // launch: absolute path of mana_launch, for what the application executes
+  std::string mpi_asked = "auto";       // its --mpi
+  std::string argument_zero;            // argv[0] of the application if it is not the program's name
+  bool has_argument_zero = false;
   std::string front_end_mpich, front_end_openmpi;  // empty: not built
   uint64_t stack_limit = 0;             // soft RLIMIT_STACK for the application; loader::kUnlimited
   // Restart: what the user wants different.

@@ -261,6 +261,31 @@ def running_child_can_be_left_out(world, log, mpi):
         job.close()
 
 
+def checkpointed_behind(world, log, mpi, name, *wrapper):
+    """`wrapper` is launched and starts the MPI program; the job can be checkpointed all the same."""
+    job = Meeting(world, name, [*wrapper, world.program("behave", mpi), "hold", "1"], 2, log)
+    try:
+        job.launch(mpi)
+        job.wait_for_step()
+        job.checkpoint()
+        job.resume(other_mpi(mpi))
+        job.go()
+        job.wait_for_step()
+        job.checkpoint()
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def program_behind_wrappers(world, log, mpi):
+    checkpointed_behind(world, log, mpi, "wrappers", "env", "A=b", "taskset", "-c", "0-1", "bash", "-c", 'exec -a other "$0" "$@"')
+
+
+def program_in_a_script(world, log, mpi):
+    checkpointed_behind(world, log, mpi, "script", "sh", "-c", 'ls / > listing && "$0" "$@"')
+
+
 def thread_that_no_signal_reaches(world, log, mpi):
     folder = world.folder("vfork")
     job = Meeting(world, "vfork", [world.program("behave", mpi), "vfork", folder], 2, log)
@@ -410,7 +435,7 @@ def rank_killed_during_a_checkpoint(world, log, mpi):
 TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
          file_refuses_by_name, descriptor_that_nothing_makes_again_refuses_by_name, running_child_refuses_by_name,
-         running_child_can_be_left_out, thread_that_no_signal_reaches, files_that_changed, host_that_was_booted_later, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
+         running_child_can_be_left_out, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches, files_that_changed, host_that_was_booted_later, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 
 
 def run(world, report):

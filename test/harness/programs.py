@@ -174,7 +174,7 @@ for step in range(40):
 
 LONG_PERL = r"""
 open(my $out, ">", "out") or die; $| = 1; my $state = 1;
-for my $step (1..60) { for (1..150000) { $state = ($state * 1103515245 + 12345) % 2147483648 } syswrite($out, "$step $state\n") }
+for my $step (1..250) { for (1..150000) { $state = ($state * 1103515245 + 12345) % 2147483648 } syswrite($out, "$step $state\n") }
 """
 
 

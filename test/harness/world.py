@@ -49,8 +49,9 @@ class World:
             raise Skip(f"mpirun.{mpi} is not installed")
         if mpi == "mpich":
             return [program, "-n", str(ranks)]
-        return [program, "--oversubscribe", "--mca", "mpi_yield_when_idle", "1", "--mca", "pml", "ob1", "--mca", "btl",
-                "self,vader" if transport == "shm" else "self,tcp", "-n", str(ranks)]
+        # Without the time-out mpirun waits for a second after a rank that was killed.
+        return [program, "--oversubscribe", "--mca", "odls_base_sigkill_timeout", "0", "--mca", "mpi_yield_when_idle", "1",
+                "--mca", "pml", "ob1", "--mca", "btl", "self,vader" if transport == "shm" else "self,tcp", "-n", str(ranks)]
 
     def program(self, name, abi=None):
         path = self.programs / (f"{name}_{abi}" if abi else name)
