@@ -48,7 +48,7 @@ std::string is_moved_path(const std::string& word) {
 std::string with_absolute_target(const std::string& moved) {
   const auto sign = moved.find('=');
   const auto trimmed = [](std::string path) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    while (!path.empty() && path.back() == '/') path.pop_back();
     return path;
   };
   return trimmed(moved.substr(0, sign)) + "=" + trimmed(std::filesystem::absolute(moved.substr(sign + 1)).lexically_normal().string());

@@ -21,7 +21,7 @@ enum class Catch : uint8_t {
                      // closed one
   argument_between,  // low word of argument `index` is in [value, last]
   argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
-  argument_negative, // low word of argument `index` is negative
+  argument_negative,  // low word of argument `index` is negative
   refuse,            // not caught: fails with errno `value`
 };
 

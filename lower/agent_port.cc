@@ -29,8 +29,8 @@ using control::StepResult;
 namespace {
 
 constexpr double kPatienceWithChildren = 10;  // seconds
-constexpr double kLookForChildrenEvery = 0.01;
 constexpr double kPatienceWithKernel = 10;
+constexpr double kLookForChildrenEvery = 0.01;
 constexpr double kLookForBlockedEvery = 0.1;
 
 Service service_of(Phase phase) {

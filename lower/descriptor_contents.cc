@@ -73,6 +73,12 @@ std::map<int, Contents> read_contents(std::string_view note) {
   return all;
 }
 
+Descriptors read_descriptors(std::string_view note) {
+  Descriptors all(note.size() / sizeof(loader::Descriptor));
+  if (!all.empty()) std::memcpy(all.data(), note.data(), all.size() * sizeof all[0]);
+  return all;
+}
+
 std::string fdinfo(int number) {
   const int file = open(("/proc/self/fdinfo/" + std::to_string(number)).c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return {};

@@ -86,6 +86,7 @@ loader::Outcome restore_descriptors(const image::ImageFile& image, const Options
 
 // --- shared between the files of this part
 using Descriptors = std::vector<loader::Descriptor>;
+Descriptors read_descriptors(std::string_view note);
 std::string fdinfo(int number);
 // The rest of the line that starts with `key`; empty: there is none.
 std::string field(const std::string& text, const char* key);

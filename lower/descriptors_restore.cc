@@ -280,21 +280,22 @@ class Restorer {
   }
 
   // --- inotify and terminals
-  static Result<int> make_inotify(const Contents& contents) {
+  Result<int> make_inotify(const Contents& contents) {
     const int got = inotify_init1(IN_CLOEXEC);
     if (got < 0) return Error{"inotify_init1", errno};
     int last = 0;
     for (const Item& item : contents.items) {
       const auto wanted = static_cast<int>(item.words[0]);
+      const std::string path = moved_path(item.bytes, options_.paths);
       // The kernel gives watches ascending numbers, also when they are removed again.
       for (;;) {
-        last = inotify_add_watch(got, item.bytes.c_str(),
+        last = inotify_add_watch(got, path.c_str(),
                                  static_cast<uint32_t>(item.words[1]) & (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT));
-        if (last < 0) return failure("watch again for the application", item.bytes.c_str());
+        if (last < 0) return failure("watch again for the application", path.c_str());
         if (last >= wanted) break;
         inotify_rm_watch(got, last);
       }
-      if (last != wanted) return Error{"give a watch its number", 0, bits(wanted), bits(last)}.at(item.bytes.c_str());
+      if (last != wanted) return Error{"give a watch its number", 0, bits(wanted), bits(last)}.at(path.c_str());
     }
     // The removed ones left events (IN_IGNORED); the application had read all of its own.
     int unread = 0;
@@ -393,12 +394,11 @@ class Restorer {
 }  // namespace
 
 Outcome restore_descriptors(const image::ImageFile& image, const Options& options) {
-  const std::string_view table = image.descriptors();
   Outcome done = loader::begin_descriptor_restore();
   Restorer restorer(read_contents(image.contents()), options);
-  for (std::size_t at = 0; done.ok() && at + sizeof(Descriptor) <= table.size(); at += sizeof(Descriptor)) {
-    static Descriptor descriptor;
-    std::memcpy(&descriptor, table.data() + at, sizeof descriptor);
+  Descriptors all = read_descriptors(image.descriptors());
+  for (Descriptor& descriptor : all) {
+    if (!done.ok()) break;
     const std::string path = moved_path(descriptor.path, options.paths);
     if (path.size() < sizeof descriptor.path) std::strcpy(descriptor.path, path.c_str());
     done = restorer.restore(descriptor);

@@ -154,7 +154,7 @@ namespace {
 
   if (const auto kernel = loader::check_kernel(); !kernel.ok()) fail_launch(kernel.error());
   const char* name = command[0];
-  if (process.options.has_argument_zero) command[0] = process.options.argument_zero.data();
+  if (process.options.argument_zero) command[0] = process.options.argument_zero->data();
   const loader::LaunchPlan plan{name, command, environ, process.options.stack_limit};
   const auto loaded = loader::load_program(plan);
   if (!loaded.ok()) fail_launch(loaded.error());

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstring>
 
 namespace mana::lower {
 namespace {
@@ -59,8 +58,9 @@ void note_file(const Descriptor& descriptor, Contents& into) {
 std::string moved_path(const std::string& path, const std::vector<std::pair<std::string, std::string>>& paths) {
   for (const auto& [old_path, new_path] : paths) {
     if (path.compare(0, old_path.size(), old_path) != 0) continue;
-    if (path.size() == old_path.size() || path[old_path.size()] == '/' || old_path.back() == '/')
-      return new_path + path.substr(old_path.size());
+    if (path.size() != old_path.size() && path[old_path.size()] != '/') continue;
+    const std::string moved = new_path + path.substr(old_path.size());
+    return moved.empty() ? "/" : moved;
   }
   return path;
 }
@@ -69,10 +69,7 @@ bool files_are_good(const image::ImageFile& image, const Options& options) {
   if (options.files == Files::keep) return true;
   bool good = true;
   const auto all = read_contents(image.contents());
-  const std::string_view table = image.descriptors();
-  for (std::size_t at = 0; at + sizeof(Descriptor) <= table.size(); at += sizeof(Descriptor)) {
-    static Descriptor descriptor;
-    std::memcpy(&descriptor, table.data() + at, sizeof descriptor);
+  for (const Descriptor& descriptor : read_descriptors(image.descriptors())) {
     const auto contents = all.find(descriptor.number);
     if (contents == all.end() || !facts_of(contents->second).known) continue;
     const Facts then = facts_of(contents->second);

@@ -26,7 +26,7 @@ bool files_are_good(const image::ImageFile& image, const Options& options);
 // `number` has been opened again.  A file that the application writes to and that has grown gets its length at the checkpoint.
 loader::Outcome cut_file(int number, const Contents& contents, const Options& options);
 
-// OLD=NEW of `paths` for the first OLD that is the path or a folder above it; else the path.
+// For the first old one of `paths` that is the path or a folder above it, the new one in its place; else the path.  "/" is "".
 std::string moved_path(const std::string& path, const std::vector<std::pair<std::string, std::string>>& paths);
 
 }  // namespace mana::lower

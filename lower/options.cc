@@ -40,7 +40,7 @@ bool read_options(int argc, char** argv, Options& options) {
     else if (is("--front-end-openmpi")) options.front_end_openmpi = value, ++i;
     else if (is("--launcher")) options.launcher = value, ++i;
     else if (is("--mpi-asked")) options.mpi_asked = value, ++i;
-    else if (is("--argument-zero")) options.argument_zero = value, options.has_argument_zero = true, ++i;
+    else if (is("--argument-zero")) options.argument_zero = value, ++i;
     else if (is("--files")) options.files = files_choice(value), ++i;
     else if (is("--path")) add_path(value, options), ++i;
     else if (is("--env")) options.environment.emplace_back(value), ++i;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,8 +21,7 @@ struct Options {
   std::string generation_directory;     // restart: absolute
   std::string launcher;                 // launch: absolute path of mana_launch, for what the application executes
   std::string mpi_asked = "auto";       // its --mpi
-  std::string argument_zero;            // argv[0] of the application if it is not the program's name
-  bool has_argument_zero = false;
+  std::optional<std::string> argument_zero;  // argv[0] of the application if it is not the program's name
   std::string front_end_mpich, front_end_openmpi;  // empty: not built
   uint64_t stack_limit = 0;             // soft RLIMIT_STACK for the application; loader::kUnlimited
   // Restart: what the user wants different.

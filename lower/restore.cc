@@ -278,8 +278,11 @@ int restart() {
   const Outcome placed = place(*image);
   // Nobody runs, and writes to a file that others share, before all have cut their files (moved_files.h).
   const bool all_placed = with_mpi ? all_are_good(placed.ok()) : placed.ok();
-  if (!placed.ok()) return give_up(placed.error());
-  if (!all_placed) return give_up({"another rank could not be placed"});
+  if (!placed.ok()) loader::report("restart", placed.error());
+  if (!all_placed) {  // the rank that could not be placed has said why
+    finish_mpi();
+    return kFailed;
+  }
   const bool has_front_end = header.upper_interface != 0;
   if (has_front_end) connect_upper(header);
   if (has_front_end) {

@@ -335,6 +335,9 @@ def files_that_changed(world, log, mpi):
         job.kill()
 
         data.rename(moved)
+        code, out, err = run_command(world.mpirun(mpi, 2) + [world.cli / "mana_restart", "--ckpt-dir", job.directory],
+                                     world.environment(mpi), log)
+        expect_message("mana_restart without --path", code, out, err, str(data), "No such file")
         (moved / "input").write_text("something else")
         job.step = 1
         job.forget_later_steps()
@@ -435,7 +438,8 @@ def rank_killed_during_a_checkpoint(world, log, mpi):
 TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
          file_refuses_by_name, descriptor_that_nothing_makes_again_refuses_by_name, running_child_refuses_by_name,
-         running_child_can_be_left_out, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches, files_that_changed, host_that_was_booted_later, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
+         running_child_can_be_left_out, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
+         files_that_changed, host_that_was_booted_later, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 
 
 def run(world, report):

@@ -87,10 +87,19 @@ def coreutils(world, log):
 
 
 def shells(world, log):
-    for shell in ("bash",):
-        needs(shell)
-        compare(world, log, [shell, "-c", SHELL], produced=["five"])
+    needs("bash")
+    compare(world, log, ["bash", "-c", SHELL], produced=["five"])
     compare(world, log, ["sh", "-c", "cat; exec sh -c 'exit 5'"], "through a pipe\n")
+
+
+def executed_static_program(world, log):
+    """What cannot be launched is executed as it is."""
+    folder = world.folder("static")
+    (folder / "p.c").write_text('#include <stdio.h>\nint main(int n, char** v) { printf("%d %s\\n", n, v[0]); return 4; }\n')
+    if subprocess.run(["gcc", "-static", "-o", folder / "p", folder / "p.c"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("gcc -static does not work here")
+    compare(world, log, ["sh", "-c", f"exec {folder}/p one"])
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def perl(world, log):
@@ -233,7 +242,7 @@ def storm(world, log, name):
 
 
 def run(world, report):
-    for test in (coreutils, shells, perl, awk_sed_grep, compressors, archive, compiler, database, python_itself):
+    for test in (coreutils, shells, executed_static_program, perl, awk_sed_grep, compressors, archive, compiler, database, python_itself):
         report.run(f"programs/{test.__name__}", test)
     for name in ("python", "perl", "xz"):
         report.run(f"programs/storm/{name}", storm, name)
