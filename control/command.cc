@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 
 #include "control/connection.h"
@@ -51,6 +53,38 @@ Error not_running(const std::string& directory, const std::string& why) {
   return {fmt::format("no job is running with checkpoint directory {} ({})", directory, why)};
 }
 
+std::string does_not_answer(const JobFile& file) {
+  return fmt::format("rank 0 (process {} on {}) does not answer: it has been stopped (SIGSTOP), or its host is out of reach; let it go on",
+                     file.pid, file.host);
+}
+
+// Rank 0 tells every few seconds what it waits for, but not to a command whose turn has not come: so who has heard nothing for long
+// knocks once more.
+class Listening {
+ public:
+  Listening(asio::io_context& io, const JobFile& file, const std::function<void(const std::string&)>& story)
+      : timer_(io), file_(file), story_(story) {
+    heard();
+  }
+  void heard() {
+    timer_.expires_after(kPatience);
+    timer_.async_wait([this](asio::error_code cancelled) {
+      if (cancelled) return;
+      asio::io_context other;
+      const ConnectOutcome outcome = connect(other, file_);
+      if (auto* failure = std::get_if<Connection::Failure>(&outcome); failure != nullptr && !failure->refused) story_(does_not_answer(file_));
+      heard();
+    });
+  }
+  void stop() { timer_.cancel(); }
+
+ private:
+  static constexpr std::chrono::seconds kPatience{10};
+  asio::steady_timer timer_;
+  const JobFile& file_;
+  const std::function<void(const std::string&)>& story_;
+};
+
 }  // namespace
 
 Result<Answer> ask_job(const std::string& directory, const Command& command,
@@ -65,7 +99,9 @@ Result<Answer> ask_job(const std::string& directory, const Command& command,
   asio::io_context io;
   ConnectOutcome outcome = connect(io, file.value());
   if (auto* failure = std::get_if<Connection::Failure>(&outcome)) {
-    if (on_this_host(file.value())) return not_running(directory, "its last one has ended");
+    if (on_this_host(file.value())) {
+      return failure->refused ? not_running(directory, "its last one has ended") : Error{does_not_answer(file.value())};
+    }
     return Error{
         fmt::format("the job of checkpoint directory {} runs on host {} and cannot be reached from "
                     "here ({}): run "
@@ -74,8 +110,10 @@ Result<Answer> ask_job(const std::string& directory, const Command& command,
   }
   auto connection = std::get<Connection::Pointer>(outcome);
   std::optional<Answer> answer;
+  Listening listening(io, file.value(), story);
   connection->start(
       [&](std::span<const std::byte> bytes) {
+        listening.heard();
         Result<ToCommand> message = decode<ToCommand>(bytes);
         if (!message.ok())
           answer = Answer{false, 0, "this mana and the job's are of different builds"};
@@ -83,9 +121,11 @@ Result<Answer> ask_job(const std::string& directory, const Command& command,
           story(line->line);
         else
           answer = std::get<Answer>(message.value());
-        if (answer) connection->close();
+        if (!answer) return;
+        listening.stop();
+        connection->close();
       },
-      [](const std::string&) {});
+      [&](const std::string&) { listening.stop(); });
   connection->send(encode(command));
   io.run();
   if (!answer)

@@ -83,6 +83,7 @@ void JobRoot::start(const Request& request) {
   if (request.command.keep) keep_ = request.command.keep;
   judge_.emplace(++attempt_, settings_.rules);
   views_.clear();
+  silent_.clear();
   costs_ = {};
   failure_.clear();
   asked_ = abandoning_ = false;
@@ -119,6 +120,7 @@ void JobRoot::ask(bool detail) {
 
 void JobRoot::on(Report& report) {
   if (report.attempt != attempt_ || phase_ != Phase::intent || abandoning_) return;
+  silent_.clear();
   if (!report.refusals.empty()) return abandon(refused(report.refusals));
   enter(Phase::closure);
   last_told_ = entered_;
@@ -150,6 +152,7 @@ void JobRoot::permit(const std::vector<int32_t>& ranks) {
 void JobRoot::on(Reply& reply) {
   if (reply.attempt != attempt_ || phase_ == Phase::idle || abandoning_) return;
   asked_ = false;
+  silent_.clear();
   if (phase_ == Phase::closure) return judge(reply);
   if (!reply.views.empty()) views_ = std::move(reply.views);
   next_round_ = port_.now() + kStatusRound;
@@ -275,6 +278,17 @@ void JobRoot::on(Failed& failed) {
 
 void JobRoot::on(Lost& lost) {
   cannot(fmt::format("rank {} was lost: {}", text_of(lost.ranks), lost.why));
+}
+
+// Nothing follows from it: the rank may go on any time, and the user decides.
+void JobRoot::on(Silent& silent) {
+  if (silent.attempt != attempt_ || phase_ == Phase::idle || abandoning_) return;
+  silent_.emplace_back(silent, port_.now());
+  if (!current_) return;
+  port_.tell(current_->client,
+             Story{fmt::format("{}: {}: it has been stopped (SIGSTOP), or its host is out of reach; the checkpoint goes on when it does "
+                               "(`mana checkpoint --cancel` gives it up)",
+                               name_of(phase_), text_of(silent))});
 }
 
 void JobRoot::on(FinalizeReached&) {

@@ -35,6 +35,7 @@ struct Costs {
   std::vector<PhaseTime> phases;
 };
 std::string text_of(const Costs& costs);
+std::string text_of(const Silent& silent);  // "rank 3 (process 4711 on node7) has not answered for 10 s"
 
 struct JobStatus {
   std::string state;  // "starting", "running", "checkpointing", "finalizing", "cannot checkpoint"
@@ -43,6 +44,7 @@ struct JobStatus {
   double phase_seconds = 0;  // how long in this phase
   uint64_t generation = 0;   // being made
   std::string waiting_for;   // "rank 17, computing for 42 s"
+  std::vector<Silent> silent;  // ranks that do not answer, and for how long
   std::vector<RankView> ranks;
   std::size_t queued = 0;  // requests that wait their turn
   int64_t committed = -1;  // last generation that this run committed
@@ -119,6 +121,8 @@ class JobRoot {
   void on(Failed& failed);
   void on(Lost& lost);
   void on(FinalizeReached&);
+  void on(Silent& silent);
+  std::vector<Silent> silent_now() const;
   void judge(Reply& reply);
   void tell_targets(const std::optional<Targets>& targets);
   void permit(const std::vector<int32_t>& ranks);
@@ -138,6 +142,7 @@ class JobRoot {
   OpenGeneration generation_;
   std::optional<ClosureJudge> judge_;
   std::vector<RankView> views_;
+  std::vector<std::pair<Silent, double>> silent_;  // and when it was named
   Costs costs_;
   std::string failure_;
   double round_pace_ = 0, poll_patience_ = 0, last_told_ = 0;

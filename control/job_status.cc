@@ -39,9 +39,27 @@ std::string text_of(const Costs& costs) {
   return text + ")";
 }
 
-// The ranks that hold everybody up: in the closure those that lag, best those of them that compute;
+std::string text_of(const Silent& silent) {
+  std::string text = fmt::format("rank {} (process {} on {}) has not answered for {:.0f} s", silent.rank, silent.pid, silent.host, silent.seconds);
+  if (silent.behind > 0) text += fmt::format(", nor have the {} behind it", silent.behind);
+  return text;
+}
+
+std::vector<Silent> JobRoot::silent_now() const {
+  std::vector<Silent> all;
+  for (const auto& [silent, named] : silent_) {
+    all.push_back(silent);
+    all.back().seconds += port_.now() - named;
+  }
+  return all;
+}
+
+// The ranks that hold everybody up: those that do not answer; in the closure those that lag, best those of them that compute;
 // later those that have not done what the phase asks.
 std::string JobRoot::waiting_for() const {
+  std::string not_there;
+  for (const Silent& silent : silent_now()) not_there += (not_there.empty() ? "" : "; ") + text_of(silent);
+  if (!not_there.empty()) return not_there;
   std::vector<const RankView*> held;
   for (const RankView& view : views_) {
     bool late = phase_ == Phase::closure ? view.lagging : !view.done;
@@ -67,6 +85,7 @@ JobStatus JobRoot::status() const {
     status.phase_seconds = port_.now() - entered_;
     status.generation = generation_.number;
     status.waiting_for = waiting_for();
+    status.silent = silent_now();
     status.ranks = views_;
   }
   if (!broken_.empty())

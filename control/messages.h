@@ -164,7 +164,15 @@ struct Lost {
   std::string why;
 };
 struct FinalizeReached {};
-using Up = std::variant<Report, Raise, Reply, PhaseDone, Failed, Lost, FinalizeReached>;
+// A rank has not answered its parent in the tree for some time: it is stopped, or its host out of reach.
+struct Silent {
+  uint64_t attempt = 0;
+  int32_t rank = 0, pid = 0;
+  uint32_t behind = 0;  // ranks that are heard through this one only
+  double seconds = 0;
+  std::string host;
+};
+using Up = std::variant<Report, Raise, Reply, PhaseDone, Failed, Lost, FinalizeReached, Silent>;
 
 // --- commands
 struct Command {

@@ -18,6 +18,9 @@ using asio::ip::tcp;
 constexpr int kSelf = -1;             // this rank among the relay's contributors
 constexpr int kMostHandshakes = 256;  // connections that have not proved anything yet, at one time
 constexpr std::chrono::seconds kTreePatience{60};  // for all children to connect
+constexpr double kSilencePatience = 10;  // seconds that an agent may take for an answer before it is named
+constexpr double kSilencePerLevel = 1;   // more, so that who is nearer to it speaks first
+constexpr double kLookForSilence = 0.5;
 
 std::chrono::nanoseconds duration(double seconds) {
   return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
@@ -55,7 +58,8 @@ Node::Node(asio::io_context& io, NodeSetup setup, RankPort& port)
       step_timer_(io),
       wake_timer_(io),
       patience_(io),
-      accept_timer_(io) {
+      accept_timer_(io),
+      silence_timer_(io) {
   for (int child : setup_.place.children()) children_[child] = {};
   if (setup_.desk)
     desk_ = std::make_unique<RootDesk>(*this, *setup_.desk, setup_.settings, setup_.warn);
@@ -96,6 +100,7 @@ void Node::stop() {
   wake_timer_.cancel();
   patience_.cancel();
   accept_timer_.cancel();
+  silence_timer_.cancel();
   for (auto& [rank, child] : children_) {
     if (child.connection) child.connection->close();
   }
@@ -215,7 +220,33 @@ void Node::child_said(int child, std::span<const std::byte> bytes) {
     children_[child].connection->close();
     return child_lost(child, message.error().text);
   }
+  if (std::holds_alternative<Silent>(message.value())) excused_.insert(child);
   up(relay_.hear(child, std::move(message.value())));
+}
+
+// A rank that is stopped, or whose host is out of reach, is not lost: it may come back.  It is named, and everybody goes on
+// waiting.
+void Node::look_for_silent_children() {
+  silence_timer_.expires_after(duration(kLookForSilence));
+  silence_timer_.async_wait([this](asio::error_code cancelled) {
+    if (cancelled || stopped_) return;
+    look_for_silent_children();
+    const auto unanswered = relay_.unanswered();
+    if (!unanswered || unanswered->key != unanswered_) {
+      unanswered_ = unanswered ? unanswered->key : Relay::Key{};
+      unanswered_since_ = port_.now();
+      excused_.clear();
+      return;
+    }
+    const double seconds = port_.now() - unanswered_since_;
+    if (seconds < kSilencePatience + kSilencePerLevel * (setup_.place.height() - 1)) return;
+    for (const int child : unanswered->by) {
+      if (child == kSelf || !excused_.insert(child).second) continue;
+      const Card& card = setup_.cards[static_cast<std::size_t>(child)];
+      const auto behind = static_cast<uint32_t>(setup_.place.below(child).size() - 1);
+      up({Silent{std::get<1>(unanswered->key), child, card.pid, behind, seconds, card.name}});
+    }
+  });
 }
 
 void Node::child_lost(int child, const std::string& why) {
@@ -252,10 +283,12 @@ void Node::down(const Down& message) {
     if (child.connection) child.connection->send(bytes);
   }
   if (std::holds_alternative<FinalizeGrant>(message)) finalizing_ = true;
+  if (std::holds_alternative<Intent>(message) && !children_.empty()) look_for_silent_children();
   if (auto* last = std::get_if<Leave>(&message)) return leave(*last);
   rank_.hear(message);
   step_soon(0);
   bool over = std::holds_alternative<Settle>(message) || std::holds_alternative<Abandon>(message);
+  if (over) silence_timer_.cancel();
   if (over && after_commit_) std::exchange(after_commit_, nullptr)();
 }
 

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,7 @@ class Node : public DeskWires {
   void step_soon(double seconds);
   void children_ready();
   void set_deadline_for_children();
+  void look_for_silent_children();
   // DeskWires
   void broadcast(const Down& message) override;
   void wake_after(double seconds) override;
@@ -80,7 +82,10 @@ class Node : public DeskWires {
   std::map<int, Child> children_;
   Connection::Pointer parent_;
   std::vector<std::string> unsent_;  // for the parent, before it is connected
-  asio::steady_timer step_timer_, wake_timer_, patience_, accept_timer_;
+  asio::steady_timer step_timer_, wake_timer_, patience_, accept_timer_, silence_timer_;
+  Relay::Key unanswered_{};     // what somebody has not answered
+  double unanswered_since_ = 0;
+  std::set<int> excused_;       // of those: who has been named, and who is alive and names others
   bool ready_ = false, finalizing_ = false, stopped_ = false;
   int handshakes_ = 0;
   std::function<void()> after_commit_;

@@ -62,6 +62,7 @@ Card my_card() {
   fill_host(card);
   fill_addresses(card);
   gethostname(card.name, sizeof card.name - 1);
+  card.pid = static_cast<int32_t>(getpid());
   return card;
 }
 
@@ -116,6 +117,16 @@ std::vector<int> Place::below(int child) const {
     if (in[r]) found.push_back(static_cast<int>(r));
   }
   return found;
+}
+
+int Place::height() const {
+  int most = 0;
+  for (const int below_this : below(rank)) {
+    int up = 0;
+    for (int at = below_this; at != rank; at = parents[static_cast<std::size_t>(at)]) ++up;
+    most = std::max(most, up);
+  }
+  return most;
 }
 
 }  // namespace mana::control

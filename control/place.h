@@ -23,6 +23,7 @@ struct Card {
   uint8_t host[16] = {};  // equal for ranks that reach each other over the loopback interface
   Address addresses[8];   // of this host's interfaces
   char name[64] = {};
+  int32_t pid = 0;
 };
 
 // Second exchange: only what can be known once the shape of the tree is.
@@ -41,6 +42,7 @@ struct Place {
   int parent() const { return parents[static_cast<std::size_t>(rank)]; }
   std::vector<int> children() const;
   std::vector<int> below(int child) const;  // the ranks of its subtree, itself included
+  int height() const;                       // of this rank's subtree: 0 without children
 };
 
 Card my_card();

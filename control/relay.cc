@@ -8,6 +8,8 @@ namespace mana::control {
 
 namespace {
 
+constexpr int kReport = 0, kReply = 1, kPhaseDone = 2, kFinalize = 3;
+
 template <class T>
 void append(std::vector<T>& to, std::vector<T>& from) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
@@ -82,20 +84,31 @@ void Relay::join(int from, const Key& key, Up message, std::vector<Up>& out) {
 std::vector<Up> Relay::hear(int from, Up message) {
   std::vector<Up> out;
   if (auto* report = std::get_if<Report>(&message)) {
-    Key key{0, report->attempt, 0};
+    Key key{kReport, report->attempt, 0};
     join(from, key, std::move(message), out);
   } else if (auto* reply = std::get_if<Reply>(&message)) {
-    Key key{1, reply->attempt, reply->round};
+    Key key{kReply, reply->attempt, reply->round};
     join(from, key, std::move(message), out);
   } else if (auto* done = std::get_if<PhaseDone>(&message)) {
-    Key key{2, done->attempt, static_cast<uint64_t>(done->phase)};
+    Key key{kPhaseDone, done->attempt, static_cast<uint64_t>(done->phase)};
     join(from, key, std::move(message), out);
   } else if (std::holds_alternative<FinalizeReached>(message)) {
-    join(from, Key{3, 0, 0}, std::move(message), out);
+    join(from, Key{kFinalize, 0, 0}, std::move(message), out);
   } else {
     out.push_back(std::move(message));
   }
   return out;
+}
+
+std::optional<Relay::Unanswered> Relay::unanswered() const {
+  for (const auto& [key, merge] : merges_) {
+    const int kind = std::get<0>(key);
+    if (kind != kReport && kind != kReply) continue;
+    Unanswered found{key, {}};
+    std::set_difference(contributors_.begin(), contributors_.end(), merge.from.begin(), merge.from.end(), std::back_inserter(found.by));
+    return found;
+  }
+  return std::nullopt;
 }
 
 std::vector<Up> Relay::lose(int from, Lost lost) {

@@ -2,13 +2,14 @@
 // Merges what the children of one node of the tree and its own rank send up.  Pure; used by node.h
 // at every rank.
 //
-// Raise, Failed and Lost are passed on as they come; Report, Reply, PhaseDone and FinalizeReached
+// Raise, Failed, Lost and Silent are passed on as they come; Report, Reply, PhaseDone and FinalizeReached
 // when everybody below has sent one.  Passing a Raise on at once keeps the order: whatever a Reply
 // takes account of went up before it.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -25,8 +26,16 @@ class Relay {
   // The connection to a child is gone, and with it these ranks.
   std::vector<Up> lose(int from, Lost lost);
 
- private:
   using Key = std::tuple<int, uint64_t, uint64_t>;  // kind, attempt, round or phase
+  // Of the questions that every agent answers at once (for a Report or a Reply), the first that some contributors have not
+  // answered yet.
+  struct Unanswered {
+    Key key;
+    std::vector<int> by;
+  };
+  std::optional<Unanswered> unanswered() const;
+
+ private:
   struct Merge {
     Up so_far;
     std::set<int> from;

@@ -48,10 +48,15 @@ std::string status_json(const JobStatus& status, const JobFile& job, const Manif
                        {"quiet_seconds", view.quiet_seconds},
                        {"doing", describe(view)}});
     }
+    json silent = json::array();
+    for (const Silent& one : status.silent) {
+      silent.push_back({{"rank", one.rank}, {"pid", one.pid}, {"host", one.host}, {"seconds", one.seconds}, {"behind", one.behind}});
+    }
     value["checkpoint"] = {{"generation", status.generation},
                            {"phase", name_of(status.phase)},
                            {"phase_seconds", status.phase_seconds},
                            {"waiting_for", status.waiting_for},
+                           {"silent", silent},
                            {"ranks", ranks}};
   }
   return value.dump(2, ' ', false, json::error_handler_t::replace);

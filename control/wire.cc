@@ -106,6 +106,10 @@ void fields(A& a, Lost& m) {
 template <class A>
 void fields(A&, FinalizeReached&) {}
 template <class A>
+void fields(A& a, Silent& m) {
+  a(m.attempt, m.rank, m.pid, m.behind, m.seconds, m.host);
+}
+template <class A>
 void fields(A& a, Command& m) {
   a(m.what, m.stop, m.keep, m.ignore_children);
 }

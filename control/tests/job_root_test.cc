@@ -203,3 +203,23 @@ TEST_CASE("the status says who is computing and for how long") {
   job.root.hear(Reply{1, job.port.last<Query>().round, true, false, 5, {view}});
   CHECK(job.root.status().waiting_for == "rank 17, computing for 42 s");
 }
+
+TEST_CASE("a rank that does not answer is named, and waited for") {
+  Job job;
+  job.root.ready();
+  job.ask();
+  job.run_to(Phase::stop);
+  job.root.hear(Silent{1, 3, 4711, 2, 10, "node7"});
+  REQUIRE(job.port.stories.size() == 1);
+  CHECK(job.port.stories[0].starts_with("stop: rank 3 (process 4711 on node7) has not answered for 10 s, nor have the 2 behind it"));
+  job.port.time += 5;
+  CHECK(job.root.status().waiting_for.find("for 15 s") != std::string::npos);
+  REQUIRE(job.root.status().silent.size() == 1);
+  job.root.hear(Silent{0, 4, 4712, 0, 10, "node7"});  // of an attempt that is over
+  CHECK(job.root.status().silent.size() == 1);
+  CHECK(job.root.phase() == Phase::stop);
+  job.root.hear(Reply{1, 1, false, false, 0, {}});
+  CHECK(job.root.status().silent.empty());
+  job.run_to(Phase::idle);
+  CHECK(job.port.answers.back().ok);
+}

@@ -39,6 +39,7 @@ TEST_CASE("the subtree of a child holds its children's children") {
   CHECK(place.parents == std::vector<int>{-1, 0, 1, 1, 3});
   CHECK(place.below(1) == std::vector<int>{1, 2, 3, 4});
   CHECK(place.below(3) == std::vector<int>{3, 4});
+  CHECK(place.height() == 3);
 }
 
 TEST_CASE("this host's card names no loopback address") {

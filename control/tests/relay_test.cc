@@ -43,3 +43,21 @@ TEST_CASE("what waited for a lost child alone goes up after the loss") {
   CHECK(std::holds_alternative<Lost>(out[0]));
   CHECK(std::holds_alternative<FinalizeReached>(out[1]));
 }
+
+TEST_CASE("a relay knows who has not answered") {
+  Relay relay({-1, 2, 3});
+  CHECK_FALSE(relay.unanswered());
+  relay.hear(-1, PhaseDone{1, Phase::stop, {}, {}});
+  CHECK_FALSE(relay.unanswered());  // a phase may take long
+  relay.hear(-1, Reply{1, 4, false, false, 0, {}});
+  relay.hear(3, Reply{1, 4, false, false, 0, {}});
+  REQUIRE(relay.unanswered());
+  CHECK(relay.unanswered()->by == std::vector<int>{2});
+  const Relay::Key key = relay.unanswered()->key;
+  relay.hear(2, Reply{1, 4, false, false, 0, {}});
+  CHECK_FALSE(relay.unanswered());
+  relay.hear(-1, Reply{1, 5, false, false, 0, {}});
+  REQUIRE(relay.unanswered());
+  CHECK(relay.unanswered()->key != key);
+  CHECK(relay.hear(2, Silent{1, 7, 4711, 0, 10, "node"}).size() == 1);
+}

@@ -95,14 +95,14 @@ def wait_for(condition, what, seconds, alive=None):
 class Job:
     """One mpirun (or a program alone), its output in a log."""
 
-    def __init__(self, command, environment, log, folder=None, stdin=subprocess.DEVNULL, separate=False):
+    def __init__(self, command, environment, log, folder=None, stdin=subprocess.DEVNULL, separate=False, stderr=subprocess.STDOUT):
         self.command, self.log_path = command, log
         with open(log, "a") as note:
             note.write(f"$ {' '.join(map(str, command))}\n")
         self.output = open(log, "ab")
         self.process = subprocess.Popen([str(word) for word in command], env=environment, cwd=folder, stdin=stdin,
                                         stdout=subprocess.PIPE if separate else self.output,
-                                        stderr=subprocess.PIPE if separate else subprocess.STDOUT, start_new_session=True)
+                                        stderr=subprocess.PIPE if separate else stderr, start_new_session=True)
 
     def running(self):
         return self.process.poll() is None
