@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -44,6 +45,14 @@ std::string is_moved_path(const std::string& word) {
   return sign != std::string::npos && word.starts_with('/') && sign + 1 < word.size() ? "" : word + " is not OLD=NEW with an absolute path OLD";
 }
 
+std::string is_host_name(const std::string& word) {
+  constexpr std::size_t kLongest = 64;  // uname(2)
+  const auto fits = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.'; };
+  const bool good = !word.empty() && word.size() <= kLongest && std::isalnum(static_cast<unsigned char>(word.front())) != 0 &&
+                    std::all_of(word.begin(), word.end(), fits);
+  return good ? "" : "'" + word + "' is not the name of a host: up to 64 letters, digits, '-' and '.', the first a letter or digit";
+}
+
 // Without the slashes at the ends, which mean nothing.
 std::string with_absolute_target(const std::string& moved) {
   const auto sign = moved.find('=');
@@ -76,6 +85,10 @@ int main(int argc, char** argv) {
   options.add_option("--env", environment, "NAME=VALUE: the application's environment (may be repeated)")
       ->allow_extra_args(false)
       ->check(is_variable);
+  std::string host;
+  options.add_option("--hostname", host, "original | NAME: the name of its host that the application is told (default: this host's); "
+                                         "original: of the host where the rank was launched")
+      ->check(is_host_name);
   CLI11_PARSE(options, argc, argv);
 
   const auto launcher = mana::cli::find_launcher();
@@ -106,5 +119,6 @@ int main(int argc, char** argv) {
   std::vector<std::string> arguments = {"--restart", "--ckpt-dir", checkpoints, "--generation-dir", path, "--mpi-asked", mpi, "--files", files};
   for (const auto& moved : paths) arguments.insert(arguments.end(), {"--path", with_absolute_target(moved)});
   for (const auto& variable : environment) arguments.insert(arguments.end(), {"--env", variable});
+  if (!host.empty()) arguments.insert(arguments.end(), {"--hostname", host});
   mana::cli::exec_lower(launcher, lower, arguments);
 }

@@ -25,18 +25,29 @@ enum class Catch : uint8_t {
   refuse,            // not caught: fails with errno `value`
 };
 
+enum class In : uint8_t {
+  any_process,
+  restarted,   // ids.h, gate_futex.cc
+  named_host,  // restarted, under the name of another host
+};
+
 struct CaughtCallRule {
   uint32_t number;
   Catch when = Catch::always;
   uint8_t index = 0;
   uint32_t value = 0;
   uint32_t last = 0;
-  bool restarted_only = false;  // ids.h
+  In in = In::any_process;
+  uint32_t mask = 0xffffffff;  // of the argument, for argument_between
 };
 
-constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, 0, true}; }
+constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, 0, In::restarted}; }
+constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_t value) {
+  return {number, Catch::argument_equals, index, value, 0, In::restarted};
+}
 
-// In ascending order of number: the filter searches by halves.
+// In ascending order of number: the filter searches by halves.  A call with several rules is caught when one of them holds; the first
+// one says whether the call is there for its ids alone (gate_ids.cc).
 inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_open},
     {__NR_close},
@@ -46,6 +57,9 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_rt_sigaction},
     {__NR_rt_sigprocmask, Catch::argument_differs, 0, 1 /* SIG_UNBLOCK; queries have no set */},
     {__NR_ioctl, Catch::argument_equals, 1, 0x5441 /* TIOCGPTPEER */},
+    in_restarted_if(__NR_ioctl, 1, 0x540f /* TIOCGPGRP */),
+    in_restarted_if(__NR_ioctl, 1, 0x5410 /* TIOCSPGRP */),
+    in_restarted_if(__NR_ioctl, 1, 0x5429 /* TIOCGSID */),
     {__NR_pipe},
     {__NR_mremap},
     {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */, 102 /* MADV_GUARD_INSTALL */},
@@ -57,14 +71,25 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_accept},
     {__NR_recvmsg},
     {__NR_socketpair},
+    in_restarted_if(__NR_getsockopt, 2, 17 /* SO_PEERCRED */),
     {__NR_execve},
+    in_restarted(__NR_exit),
+    // A group: negative, but not "any child".
+    {__NR_wait4, Catch::argument_between, 0, 0x80000000, 0xfffffffe, In::restarted},
     in_restarted(__NR_kill),
+    {__NR_uname, Catch::always, 0, 0, 0, In::named_host},
     {__NR_fcntl, Catch::duplicates, 1},
+    in_restarted_if(__NR_fcntl, 1, 5 /* F_GETLK */),
+    in_restarted_if(__NR_fcntl, 1, 36 /* F_OFD_GETLK */),
+    // F_SETOWN, F_GETOWN; F_SETOWN_EX, F_GETOWN_EX
+    {__NR_fcntl, Catch::argument_between, 1, 8, 9, In::restarted},
+    {__NR_fcntl, Catch::argument_between, 1, 15, 16, In::restarted},
     {__NR_creat},
     {__NR_readlink},
     in_restarted(__NR_setpgid),
     in_restarted(__NR_getppid),
     in_restarted(__NR_getpgrp),
+    in_restarted(__NR_setsid),
     in_restarted(__NR_getpgid),
     in_restarted(__NR_getsid),
     {__NR_rt_sigtimedwait},
@@ -82,16 +107,22 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_munlockall},
     in_restarted(__NR_gettid),
     in_restarted(__NR_tkill),
+    // Of the futexes those with priority inheritance: FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI; WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2;
+    // whatever FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME are.
+    {__NR_futex, Catch::argument_between, 1, 6, 8, In::restarted, 0xfffffe7f},
+    {__NR_futex, Catch::argument_between, 1, 11, 13, In::restarted, 0xfffffe7f},
     in_restarted(__NR_sched_setaffinity),
     in_restarted(__NR_sched_getaffinity),
     {__NR_epoll_create},
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
-    {__NR_clock_gettime, Catch::argument_negative, 0, 0, 0, true},
-    {__NR_clock_getres, Catch::argument_negative, 0, 0, 0, true},
+    {__NR_clock_gettime, Catch::argument_negative, 0, 0, 0, In::restarted},
+    {__NR_clock_getres, Catch::argument_negative, 0, 0, 0, In::restarted},
+    {__NR_clock_nanosleep, Catch::argument_negative, 0, 0, 0, In::restarted},
     {__NR_exit_group},
     in_restarted(__NR_tgkill),
     {__NR_mq_open},
+    in_restarted_if(__NR_waitid, 0, 2 /* P_PGID */),
     in_restarted(__NR_ioprio_set),
     in_restarted(__NR_ioprio_get),
     {__NR_inotify_init},
@@ -149,7 +180,7 @@ inline constexpr int kCaughtCallCount = sizeof kCaughtCalls / sizeof kCaughtCall
 
 constexpr bool caught_calls_are_sorted() {
   for (int i = 1; i < kCaughtCallCount; i++) {
-    if (kCaughtCalls[i - 1].number >= kCaughtCalls[i].number) return false;
+    if (kCaughtCalls[i - 1].number > kCaughtCalls[i].number) return false;
   }
   return true;
 }

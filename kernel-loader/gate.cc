@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 
 #include <cerrno>
 
@@ -13,6 +14,7 @@
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
 #include "kernel-loader/loader.h"
+#include "kernel-loader/text.h"
 
 namespace mana::loader {
 namespace {
@@ -23,10 +25,15 @@ constinit GateHooks hooks{};
 constexpr uint64_t kSameStack = 64 << 10;
 constexpr uint64_t kRedZone = 128;
 
-// Descriptors that came in a message get numbers of the application as well.
+// Descriptors that came in a message get numbers of the application as well, and its sender the id that the application knows.
 void adopt_received(msghdr* message) {
   for (cmsghdr* part = CMSG_FIRSTHDR(message); part != nullptr; part = CMSG_NXTHDR(message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    if (part->cmsg_level != SOL_SOCKET) continue;
+    if (part->cmsg_type == SCM_CREDENTIALS && part->cmsg_len >= CMSG_LEN(sizeof(int32_t))) {
+      auto* sender = reinterpret_cast<int32_t*>(CMSG_DATA(part));
+      *sender = seen_process(*sender);
+    }
+    if (part->cmsg_type != SCM_RIGHTS) continue;
     int* numbers = reinterpret_cast<int*>(CMSG_DATA(part));
     const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; i++) {
@@ -48,6 +55,7 @@ long do_rseq(CaughtCall& call) {
 }
 
 long do_exit_group(CaughtCall& call) {
+  if (ids_are_translated()) leave_robust_locks();
   if (hooks.on_exit_group != nullptr && in_original_process())
     hooks.on_exit_group(static_cast<int>(call.argument(0)));
   for (;;) call.pass();
@@ -66,7 +74,7 @@ long wait_above(CaughtCall& call) {
 // Those that are caught in a restarted process only (ids.h).
 bool takes_or_tells_ids(long number) {
   for (const CaughtCallRule& rule : kCaughtCalls) {
-    if (rule.number == static_cast<uint64_t>(number)) return rule.restarted_only;
+    if (rule.number == static_cast<uint64_t>(number)) return rule.in != In::any_process;
   }
   return false;
 }
@@ -130,7 +138,9 @@ long do_call(CaughtCall& call) {
     case __NR_dup3:
       return do_dup_onto(call);
     case __NR_fcntl:
-      return do_fcntl(call);
+      return commands_ids(call) ? do_fcntl_of_ids(call) : do_fcntl(call);
+    case __NR_ioctl:
+      return commands_ids(call) ? do_ioctl_of_ids(call) : adopt_descriptor(call.pass());
     case __NR_pipe:
     case __NR_pipe2:
       return do_make_pair(call, 0);
@@ -175,7 +185,7 @@ BlockingCall& CaughtCall::block(bool finish) {
                                           ~uint64_t{15});
   }
   for (int i = 0; i < 6; i++) blocking->arguments[i] = argument(i);
-  blocking->finish = finish ? 1 : 0;
+  blocking->finish = finish ? FINISH_SUCCESS : FINISH_NEVER;
   blocking->number = static_cast<uint64_t>(number_);
   blocking->return_rip = reg(REG_RIP);
   blocking->return_rsp = stack_pointer();
@@ -186,17 +196,39 @@ BlockingCall& CaughtCall::block(bool finish) {
   return *blocking;
 }
 
+namespace {
+
+// What the call came to: the application's result, or (false) the thread makes another.
+bool finish_result(CaughtCall& call, const BlockingCall& blocking, long& result) {
+  switch (blocking.number) {
+    case __NR_recvmsg:
+      adopt_received(sys::pointer<msghdr>(blocking.arguments[1]));
+      return true;
+    case __NR_recvmmsg: {
+      auto* all = sys::pointer<mmsghdr>(blocking.arguments[1]);
+      for (long i = 0; i < result; i++) adopt_received(&all[i].msg_hdr);
+      return true;
+    }
+    case __NR_rt_sigtimedwait:
+      if (blocking.arguments[1] != 0) tell_sender(sys::pointer<void>(blocking.arguments[1]));
+      return true;
+    case __NR_futex:
+      return finish_futex(call, blocking, result);
+    default:
+      result = adopt_descriptor(result);
+      return true;
+  }
+}
+
+}  // namespace
+
 void finish_blocking_call(CaughtCall& call) {
   const auto* blocking = sys::pointer<const BlockingCall>(call.stack_pointer());
-  const auto made = static_cast<long>(blocking->result);
-  long result = made;
-  if (blocking->number == __NR_recvmsg) {
-    adopt_received(sys::pointer<msghdr>(blocking->arguments[1]));
-  } else if (blocking->number == __NR_recvmmsg) {
-    auto* all = sys::pointer<mmsghdr>(blocking->arguments[1]);
-    for (long i = 0; i < made; i++) adopt_received(&all[i].msg_hdr);
-  } else {
-    result = adopt_descriptor(made);
+  auto result = static_cast<long>(blocking->result);
+  if (!finish_result(call, *blocking, result)) {
+    call.set_reg(REG_RAX, blocking->number);
+    call.set_reg(REG_RIP, live.vdso + vdso_table(live.vdso)->blocking_call);
+    return;
   }
   for (int i = 0; i < 6; i++) call.set_argument(i, blocking->arguments[i]);
   call.set_reg(REG_EFL, blocking->flags);
@@ -265,6 +297,11 @@ void settle_actions(bool restart) {
 
 constinit bool restored = false;
 
+void note_host() {
+  utsname system;
+  if (!sys::failed(sys::raw(__NR_uname, sys::bits(&system)))) copy_text(system.nodename, live.host, sizeof live.host);
+}
+
 }  // namespace
 
 Outcome install_gate(const GateHooks& given) {
@@ -274,7 +311,8 @@ Outcome install_gate(const GateHooks& given) {
   if (Outcome installed = install_handlers(); !installed.ok()) return installed.error();
   settle_actions(restored);
   assert_gate_handlers();
-  return install_filter(live.vdso, restored);
+  if (!restored) note_host();
+  return install_filter(live.vdso, !restored ? In::any_process : host_is_named() ? In::named_host : In::restarted);
 }
 
 bool in_original_process() { return process_kind() == ProcessKind::original; }
@@ -285,6 +323,14 @@ bool gate_may_park(uint64_t rip, int64_t rax) {
   const uint64_t at = rip - live.vdso;
   if (at == table->blocking_call_done) return rax < 0;
   return at < table->blocking_call_done || at > table->blocking_call_finish;
+}
+
+void take_up_thread(void* context) {
+  CaughtCall call(0, static_cast<ucontext_t*>(context), nullptr);
+  const uint64_t at = call.reg(REG_RIP) - live.vdso;
+  const VdsoTable* table = vdso_table(live.vdso);
+  if (at != table->blocking_call && at != table->blocking_call_done) return;
+  take_up_blocking_call(call, *sys::pointer<BlockingCall>(call.stack_pointer()));
 }
 
 void save_gate_state(GateState& state) {
@@ -303,8 +349,8 @@ namespace {
 
 // The threads' follow when they are made.
 void restore_ids() {
-  add_id(IdKind::task, live.process, sys::getpid());
-  add_id(IdKind::task, live.parent, static_cast<int32_t>(sys::raw(__NR_getppid)));
+  add_process(live.process, sys::getpid());
+  add_process(live.parent, static_cast<int32_t>(sys::raw(__NR_getppid)));
   add_id(IdKind::group, live.group, static_cast<int32_t>(sys::raw(__NR_getpgrp)));
   add_id(IdKind::session, live.session, static_cast<int32_t>(sys::raw(__NR_getsid)));
 }

@@ -83,10 +83,16 @@ extern "C" AppAction mana_app_actions[kSignals];
 // code in the synthetic vdso), so a thread waiting in one has a `rip` below the line, right behind
 // a syscall instruction, like any other.
 bool gate_may_park(uint64_t rip, int64_t rax);
+// At a restart, for each thread: `context` is the ucontext_t with which it goes on.
+void take_up_thread(void* context);
+// Of all threads that were restored: the process ends (gate_futex.cc).
+void leave_robust_locks_of_all();
 
 // --- state.  Fixed layout; part of the image.
 inline constexpr uint64_t kGateMagic = 0x3165746147414e4d;
 inline constexpr uint32_t kGateVersion = 1;
+
+inline constexpr int kHostNameSize = 72;  // uname(2) has room for 64 and the zero
 
 struct GateState {
   uint64_t magic;
@@ -110,14 +116,19 @@ struct GateState {
   char name[16];            // of the process, as ps shows it
   int32_t process, parent, group, session;  // ids as the application sees them
   uint64_t memory_flags;    // kMemoryFlagsWereUsed; from bit 8 on the flags of mlockall if it has MCL_FUTURE
-  uint64_t reserved[27];
+  char host[kHostNameSize];  // where the job was launched; empty in images of older builds
+  uint64_t reserved[18];
 };
 // The application has called madvise or mlock in a way that leaves flags on memory, or mmap with such flags: only then
 // /proc/self/smaps, which is slow with much memory, must be read for a checkpoint.
 inline constexpr uint64_t kMemoryFlagsWereUsed = 1;
 inline constexpr int kLockAllShift = 8;
 
+static_assert(sizeof(GateState) % 8 == 0);
+
 void save_gate_state(GateState& state);
+// Between restore_gate_state and install_gate: what uname(2) and /proc/sys/kernel/hostname tell the application from now on.
+Outcome set_host_name(const char* name);
 // After the image is placed (the allocator learns from /proc/self/maps what is taken) and before
 // install_gate.  Fills the synthetic vdso's table with this kernel's functions.
 Outcome restore_gate_state(const GateState& state);

@@ -108,16 +108,33 @@ bool names_own_program(const char* path);
 
 // --- ids of processes and threads (gate_ids.cc)
 long do_id_call(CaughtCall& call);
+long do_fcntl_of_ids(CaughtCall& call);
+long do_ioctl_of_ids(CaughtCall& call);
+bool commands_ids(const CaughtCall& call);  // fcntl, ioctl: which of the two is meant
+// A thread stands in a call that it began before the restart: with ids of that time, and not yet so that its result is translated.
+void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking);
 // A path in /proc that names a process or a thread, with the kernel's ids; false: no other path than it was.
 inline constexpr int kProcPathSize = 256;
 bool translate_proc_path(const char* path, char (&into)[kProcPathSize]);
+
+// --- the name of the host (gate_host.cc)
+bool host_is_named();
+const char* host_name_file(const char* path);  // what to open instead; null: it is another file
+long do_uname(CaughtCall& call);
+
+// --- locks with an owner, in restarted processes (gate_futex.cc)
+long do_futex(CaughtCall& call);
+// What the wait of do_futex came to, in `result`, which becomes the call's.  False: the registers are set for another wait.
+bool finish_futex(CaughtCall& call, const BlockingCall& blocking, long& result);
+long do_exit(CaughtCall& call);
+void leave_robust_locks();  // of the calling thread, which ends
 
 // --- the rest (gate.cc)
 void finish_blocking_call(CaughtCall& call);
 
 // --- the filter (gate_filter.cc)
-// `restarted`: the calls that take or tell ids are caught, too.
-Outcome install_filter(uint64_t vdso, bool restarted);
+enum class In : uint8_t;  // caught_calls.h
+Outcome install_filter(uint64_t vdso, In process);
 
 // Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
 // handler).

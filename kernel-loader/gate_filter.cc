@@ -22,9 +22,12 @@ static_assert(low_word(kArenaLow) == 0 && low_word(kArenaHigh) == 0);
 
 class FilterProgram {
  public:
-  FilterProgram(uint64_t vdso, bool restarted) : vdso_(vdso) {
+  FilterProgram(uint64_t vdso, In process) : vdso_(vdso) {
     for (const CaughtCallRule& rule : kCaughtCalls) {
-      if (restarted || !rule.restarted_only) rules_[rule_count_++] = &rule;
+      if (rule.in > process || !vdso_can(rule)) continue;
+      if (call_count_ == 0 || calls_[call_count_ - 1].rules[0]->number != rule.number) call_count_++;
+      Call& call = calls_[call_count_ - 1];
+      call.rules[call.count++] = &rule;
     }
   }
 
@@ -33,12 +36,18 @@ class FilterProgram {
     jump(BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
     give(SECCOMP_RET_ALLOW);
     load(offsetof(seccomp_data, nr));
-    search(0, rule_count_);
+    search(0, call_count_);
     program_ = {static_cast<unsigned short>(count_), code_};
     return &program_;
   }
 
  private:
+  static constexpr int kMostRules = 8;  // of one call
+  struct Call {
+    const CaughtCallRule* rules[kMostRules];
+    int count;
+  };
+
   void put(uint16_t operation, uint32_t value, int if_true = 0, int if_false = 0) {
     code_[count_++] = {operation, static_cast<uint8_t>(if_true), static_cast<uint8_t>(if_false),
                        value};
@@ -52,18 +61,18 @@ class FilterProgram {
     return offsetof(seccomp_data, args) + static_cast<size_t>(index) * 8 + (high ? 4 : 0);
   }
 
-  // The number is in the accumulator; rules [from, until) may match.  Jumps over the lower half are
+  // The number is in the accumulator; calls [from, until) may match.  Jumps over the lower half are
   // of any length (BPF_JA).
   void search(int from, int until) {
     if (until - from == 1) {
-      const CaughtCallRule& rule = *rules_[from];
-      jump(BPF_JEQ, rule.number, 1, 0);
+      const Call& call = calls_[from];
+      jump(BPF_JEQ, call.rules[0]->number, 1, 0);
       give(SECCOMP_RET_ALLOW);
-      matched(rule);
+      matched(call);
       return;
     }
     const int middle = (from + until) / 2;
-    jump(BPF_JGE, rules_[middle]->number, 0, 1);
+    jump(BPF_JGE, calls_[middle].rules[0]->number, 0, 1);
     const int over = count_;
     put(BPF_JMP | BPF_JA, 0);
     search(from, middle);
@@ -71,78 +80,102 @@ class FilterProgram {
     search(middle, until);
   }
 
-  // The program between here and the end of the rule is at most this long, so 8-bit jumps reach.
-  void matched(const CaughtCallRule& rule) {
+  void matched(const Call& call) {
     // seccomp reports the address behind the instruction.
     load(offsetof(seccomp_data, instruction_pointer) + 4);
     jump(BPF_JGE, high_word(kArenaLow), 1, 0);
     give(SECCOMP_RET_ALLOW);
     jump(BPF_JGE, high_word(kArenaHigh), 0, 1);
     give(SECCOMP_RET_ALLOW);
-    if (waits_in_vdso(rule)) {
-      const VdsoTable* table = vdso_table(vdso_);
-      const uint64_t exempt = vdso_ + (rule.number == __NR_munmap ? table->unmap_own_stack_done
-                                                                  : table->blocking_call_done);
-      jump(BPF_JEQ, high_word(exempt), 0, 3);
+    if (const uint64_t exempt = made_in_vdso(call.rules[0]->number)) {
+      jump(BPF_JEQ, high_word(vdso_ + exempt), 0, 3);
       load(offsetof(seccomp_data, instruction_pointer));
-      jump(BPF_JEQ, low_word(exempt), 0, 1);
+      jump(BPF_JEQ, low_word(vdso_ + exempt), 0, 1);
       give(SECCOMP_RET_ALLOW);
     }
+    bool always = false;
+    for (int i = 0; i < call.count; i++) {
+      require(*call.rules[i]);
+      give(call.rules[i]->when == Catch::refuse ? SECCOMP_RET_ERRNO | call.rules[i]->value : SECCOMP_RET_TRAP);
+      always = require_count_ == 0;
+      for (int r = 0; r < require_count_; r++) fail_to_here(requires_[r]);
+      require_count_ = 0;
+    }
+    if (!always) give(SECCOMP_RET_ALLOW);
+  }
+
+  // What follows is reached only when the rule holds; otherwise what comes after the next instruction but these is.
+  void require(const CaughtCallRule& rule) {
     switch (rule.when) {
       case Catch::always:
+      case Catch::refuse:
         break;
       case Catch::argument_set:
-        allow_unless_set(rule.index);
+        require_set(rule.index);
         break;
       case Catch::argument_equals:
         load(argument(rule.index, false));
-        jump(BPF_JEQ, rule.value, 1, 0);
-        give(SECCOMP_RET_ALLOW);
+        require(BPF_JEQ, rule.value, true);
         break;
       case Catch::duplicates:
         load(argument(rule.index, false));
-        jump(BPF_JEQ, F_DUPFD, 4, 0);
-        jump(BPF_JEQ, F_DUPFD_CLOEXEC, 3, 0);
-        jump(BPF_JEQ, F_GETFD, 2, 0);
-        jump(BPF_JEQ, F_GETFL, 1, 0);
-        give(SECCOMP_RET_ALLOW);
+        jump(BPF_JEQ, F_DUPFD, 3, 0);
+        jump(BPF_JEQ, F_DUPFD_CLOEXEC, 2, 0);
+        jump(BPF_JEQ, F_GETFD, 1, 0);
+        require(BPF_JEQ, F_GETFL, true);
         break;
       case Catch::argument_between:
         load(argument(rule.index, false));
-        jump(BPF_JGE, rule.value, 1, 0);
-        give(SECCOMP_RET_ALLOW);
-        jump(BPF_JGT, rule.last, 0, 1);
-        give(SECCOMP_RET_ALLOW);
+        if (rule.mask != 0xffffffff) put(BPF_ALU | BPF_AND | BPF_K, rule.mask);
+        require(BPF_JGE, rule.value, true);
+        require(BPF_JGT, rule.last, false);
         break;
       case Catch::argument_differs:
-        allow_unless_set(1);
+        require_set(1);
         load(argument(rule.index, false));
-        jump(BPF_JEQ, rule.value, 0, 1);
-        give(SECCOMP_RET_ALLOW);
+        require(BPF_JEQ, rule.value, false);
         break;
       case Catch::argument_negative:
         load(argument(rule.index, false));
-        jump(BPF_JGE, 0x80000000, 1, 0);
-        give(SECCOMP_RET_ALLOW);
+        require(BPF_JGE, 0x80000000, true);
         break;
-      case Catch::refuse:
-        give(SECCOMP_RET_ERRNO | rule.value);
-        return;
     }
-    give(SECCOMP_RET_TRAP);
   }
 
-  void allow_unless_set(int index) {
+  void require_set(int index) {
     load(argument(index, false));
-    jump(BPF_JEQ, 0, 0, 3);
+    jump(BPF_JEQ, 0, 0, 2);
     load(argument(index, true));
-    jump(BPF_JEQ, 0, 0, 1);
-    give(SECCOMP_RET_ALLOW);
+    require(BPF_JEQ, 0, false);
   }
 
-  static bool waits_in_vdso(const CaughtCallRule& rule) {
-    switch (rule.number) {
-      case __NR_munmap:
+  // A test that must come out as `wanted`.  Rules are short, so 8-bit jumps reach.
+  void require(int test, uint32_t value, bool wanted) {
+    requires_[require_count_++] = count_;
+    jump(test, value, wanted ? 0 : kUnknown, wanted ? kUnknown : 0);
+  }
+  static constexpr int kUnknown = 0xff;
+  void fail_to_here(int at) {
+    const int distance = count_ - at - 1;
+    uint8_t& target = code_[at].jt == kUnknown ? code_[at].jt : code_[at].jf;
+    target = static_cast<uint8_t>(distance);
+  }
+
+  // An image of an older build has a vdso without what these need.
+  bool vdso_can(const CaughtCallRule& rule) const {
+    return (rule.number != __NR_futex && rule.number != __NR_exit) || vdso_table(vdso_)->exit_done != 0;
+  }
+
+  // Offset behind the instruction in the vdso that makes this call for the gate; 0: none does.
+  uint64_t made_in_vdso(uint32_t number) const {
+    const VdsoTable* table = vdso_table(vdso_);
+    if (number == __NR_munmap) return table->unmap_own_stack_done;
+    if (number == __NR_exit) return table->exit_done;
+    return waits_in_vdso(number) ? table->blocking_call_done : 0;
+  }
+
+  static bool waits_in_vdso(uint32_t number) {
+    switch (number) {
       case __NR_open:
       case __NR_openat:
       case __NR_openat2:
@@ -157,6 +190,10 @@ class FilterProgram {
       case 441:
       case __NR_rt_sigsuspend:
       case __NR_rt_sigtimedwait:
+      case __NR_futex:
+      case __NR_wait4:
+      case __NR_waitid:
+      case __NR_clock_nanosleep:
         return true;
       default:
         return false;
@@ -164,10 +201,12 @@ class FilterProgram {
   }
 
   uint64_t vdso_;
-  const CaughtCallRule* rules_[kCaughtCallCount];
-  int rule_count_ = 0;
-  sock_filter code_[1600];
+  Call calls_[kCaughtCallCount] = {};
+  int call_count_ = 0;
+  sock_filter code_[2400];
   int count_ = 0;
+  int requires_[4];  // tests of the rule that is being written
+  int require_count_ = 0;
   sock_fprog program_{};
 };
 
@@ -177,8 +216,8 @@ long install(const sock_fprog* program, uint64_t flags) {
 
 }  // namespace
 
-Outcome install_filter(uint64_t vdso, bool restarted) {
-  FilterProgram builder(vdso, restarted);
+Outcome install_filter(uint64_t vdso, In process) {
+  FilterProgram builder(vdso, process);
   const sock_fprog* program = builder.build();
   // SPEC_ALLOW: the filter is no sandbox and must not cost the application its speculative store
   // bypass (Linux 4.17).

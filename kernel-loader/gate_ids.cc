@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Calls that take or tell ids of processes and threads (ids.h).  Caught in a restarted process only.
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <cerrno>
 
@@ -52,10 +56,7 @@ long with_real_who(const CaughtCall& call) {
 }
 
 long do_setpgid(const CaughtCall& call) {
-  const int32_t group = as_id(call.argument(1));
-  // A group that does not exist yet is named after the process that becomes its leader.
-  const int32_t known = real_id(group, IdKind::group);
-  return sys::raw(call.number(), translated(call.argument(0)), as_argument(known != group ? known : real_id(group)));
+  return sys::raw(call.number(), translated(call.argument(0)), as_argument(real_id(as_id(call.argument(1)), IdKind::group)));
 }
 
 long with_real_clock(const CaughtCall& call) {
@@ -79,10 +80,49 @@ long do_timer_create(CaughtCall& call) {
   return sys::raw(call.number(), clock, sys::bits(&event), call.argument(2));
 }
 
+long with_real_sender(CaughtCall& call) {
+  const int info_argument = call.number() == __NR_rt_sigqueueinfo ? 2 : 3;
+  const uint64_t at = call.argument(info_argument);
+  constexpr uint64_t kInfoBytes = 48;  // the kernel looks at no more
+  uint64_t info[16] = {};
+  uint64_t arguments[4] = {translated(call.argument(0)), call.argument(1), call.argument(2), call.argument(3)};
+  if (info_argument == 3) arguments[1] = translated(call.argument(1));
+  if (readable_word(at) && readable_word(at + kInfoBytes - 8)) {
+    __builtin_memcpy(info, sys::pointer<const void>(at), kInfoBytes);
+    name_sender(info);
+    arguments[info_argument] = sys::bits(info);
+  }
+  return sys::raw(call.number(), arguments[0], arguments[1], arguments[2], arguments[3]);
+}
+
+// A call that waits, and one of its arguments is an id.
+uint64_t translated_argument(long number, int index, uint64_t argument) {
+  if (number == __NR_clock_nanosleep) return index == 0 ? translated_clock(argument) : argument;
+  if (number == __NR_wait4) return index == 0 ? translated(argument) : argument;
+  return index == 1 && argument != 0 ? as_argument(real_id(as_id(argument), IdKind::group)) : argument;  // waitid(P_PGID)
+}
+
+long wait_with_real_id(CaughtCall& call) {
+  call.block(false);
+  for (int i = 0; i < 2; i++) call.set_argument(i, translated_argument(call.number(), i, call.argument(i)));
+  return 0;
+}
+
+// Only of the peer; the other options of that number are no socket's.
+long do_getsockopt(const CaughtCall& call) {
+  const long got = call.pass();
+  if (sys::failed(got) || call.argument(1) != SOL_SOCKET) return got;
+  if (*sys::pointer<const socklen_t>(call.argument(4)) < sizeof(int32_t)) return got;
+  auto* process = sys::pointer<int32_t>(call.argument(3));
+  *process = seen_process(*process);
+  return got;
+}
+
 }  // namespace
 
 bool translate_proc_path(const char* path, char (&into)[kProcPathSize]) {
   if (!ids_are_translated() || !starts_with(path, "/proc/")) return false;
+  if (const char* instead = host_name_file(path)) return copy_text(instead, into, sizeof into);
   bool changed = false;
   TextLine line(into, sizeof into);
   line.add("/proc");
@@ -116,8 +156,84 @@ bool translate_proc_path(const char* path, char (&into)[kProcPathSize]) {
   return changed && !line.full();
 }
 
+bool commands_ids(const CaughtCall& call) {
+  const uint64_t command = call.argument(1);
+  if (call.number() == __NR_ioctl) return command != TIOCGPTPEER;
+  return command == F_GETLK || command == F_OFD_GETLK || command == F_SETOWN || command == F_GETOWN || command == F_SETOWN_EX ||
+         command == F_GETOWN_EX;
+}
+
+long do_fcntl_of_ids(CaughtCall& call) {
+  const uint64_t at = call.argument(2);
+  switch (call.argument(1)) {
+    case F_SETOWN:
+      return sys::raw(call.number(), call.argument(0), F_SETOWN, translated(at));
+    case F_GETOWN: {
+      const long got = call.pass();
+      return sys::failed(got) || got >= 0 ? told(got, IdKind::task) : -told(-got, IdKind::group);
+    }
+    case F_SETOWN_EX: {
+      if (!readable_word(at)) return -EFAULT;
+      f_owner_ex owner = *sys::pointer<const f_owner_ex>(at);
+      owner.pid = real_id(owner.pid, owner.type == F_OWNER_PGRP ? IdKind::group : IdKind::task);
+      return sys::raw(call.number(), call.argument(0), F_SETOWN_EX, sys::bits(&owner));
+    }
+    default:
+      break;
+  }
+  const long got = call.pass();
+  if (sys::failed(got)) return got;
+  if (call.argument(1) == F_GETOWN_EX) {
+    auto* owner = sys::pointer<f_owner_ex>(at);
+    owner->pid = seen_id(owner->pid, owner->type == F_OWNER_PGRP ? IdKind::group : IdKind::task);
+  } else {  // F_GETLK, F_OFD_GETLK
+    auto* lock = sys::pointer<struct flock>(at);
+    if (lock->l_type != F_UNLCK) lock->l_pid = seen_process(lock->l_pid);
+  }
+  return got;
+}
+
+// The foreground group and the session of a terminal.
+long do_ioctl_of_ids(CaughtCall& call) {
+  const uint64_t at = call.argument(2);
+  if (call.argument(1) == TIOCSPGRP) {
+    if (!readable_word(at & ~uint64_t{7})) return -EFAULT;
+    const int32_t group = real_id(*sys::pointer<const int32_t>(at), IdKind::group);
+    BlockingCall& blocking = call.block(false);  // it stops a process in the background
+    blocking.mask = static_cast<uint32_t>(group);
+    call.set_argument(2, sys::bits(&blocking.mask));
+    return 0;
+  }
+  const long got = call.pass();
+  if (sys::failed(got)) return got;
+  auto* group = sys::pointer<int32_t>(at);
+  *group = seen_id(*group, call.argument(1) == TIOCGSID ? IdKind::session : IdKind::group);
+  return got;
+}
+
+void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking) {
+  const auto number = static_cast<long>(blocking.number);
+  if (number == __NR_rt_sigtimedwait) blocking.finish = FINISH_SUCCESS;
+  if (number != __NR_clock_nanosleep && number != __NR_wait4 && number != __NR_waitid) return;
+  for (int i = 0; i < 2; i++) call.set_argument(i, translated_argument(number, i, blocking.arguments[i]));
+}
+
 long do_id_call(CaughtCall& call) {
   switch (call.number()) {
+    case __NR_futex:
+      return do_futex(call);
+    case __NR_exit:
+      return do_exit(call);
+    case __NR_uname:
+      return do_uname(call);
+    case __NR_wait4:
+    case __NR_waitid:
+    case __NR_clock_nanosleep:
+      return wait_with_real_id(call);
+    case __NR_getsockopt:
+      return do_getsockopt(call);
+    case __NR_setsid:
+      return told(call.pass(), IdKind::session);
     case __NR_gettid:
       return seen_id_of_this_thread();
     case __NR_set_tid_address: {
@@ -136,8 +252,10 @@ long do_id_call(CaughtCall& call) {
     case __NR_setpgid:
       return do_setpgid(call);
     case __NR_tgkill:
-    case __NR_rt_tgsigqueueinfo:
       return with_real_ids(call, 2);
+    case __NR_rt_sigqueueinfo:
+    case __NR_rt_tgsigqueueinfo:
+      return with_real_sender(call);
     case __NR_getpriority:
     case __NR_setpriority:
     case __NR_ioprio_get:
@@ -150,7 +268,7 @@ long do_id_call(CaughtCall& call) {
       return do_timer_create(call);
     case __NR_pidfd_open:
       return adopt_descriptor(with_real_ids(call, 1));
-    default:  // kill, tkill, rt_sigqueueinfo, sched_*, prlimit64, process_vm_*
+    default:  // kill, tkill, sched_*, prlimit64, process_vm_*
       return with_real_ids(call, 1);
   }
 }

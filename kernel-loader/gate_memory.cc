@@ -7,6 +7,7 @@
 
 #include "kernel-loader/arena.h"
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/ids.h"
 #include "kernel-loader/loader.h"
 #include "kernel-loader/maps.h"
 
@@ -129,13 +130,19 @@ long do_munmap(CaughtCall& call) {
   tell_unmap(address, length);
   const uint64_t stack = call.stack_pointer();
   const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
-  if ((stack >= address && stack < page_up(address + length)) ||
-      (here >= address && here < page_up(address + length))) {
+  const bool ends = stack >= address && stack < page_up(address + length);
+  if (ends || (here >= address && here < page_up(address + length))) {
     // A thread that ends takes its own stack away (musl does): no handler can return to that.
     note_unmapped(address, length);
+    const VdsoTable* table = vdso_table(live_state().vdso);
     call.set_reg(REG_R9, call.reg(REG_RIP));
+    if (ends && ids_are_translated() && table->exit_without_stack != 0) {
+      leave_robust_locks();
+      call.set_mask(~uint64_t{0});
+      call.set_reg(REG_R9, live_state().vdso + table->exit_without_stack);
+    }
     call.set_reg(REG_RAX, __NR_munmap);
-    call.set_reg(REG_RIP, live_state().vdso + vdso_table(live_state().vdso)->unmap_own_stack);
+    call.set_reg(REG_RIP, live_state().vdso + table->unmap_own_stack);
     call.set_redirected();
     return 0;
   }

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/ids.h"
 #include "kernel-loader/report.h"
 
 namespace mana::loader {
@@ -144,6 +145,7 @@ long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument) {
   BlockingCall& blocking = call.block(false);
   if (mask == 0 || call.argument(size_argument) != kMaskSize)
     return 0;  // the kernel refuses other sizes by itself
+  if (call.number() == __NR_rt_sigtimedwait && ids_are_translated()) blocking.finish = FINISH_SUCCESS;
   blocking.mask = *sys::pointer<const uint64_t>(mask) & ~kOurSignals;
   call.set_argument(mask_argument, sys::bits(&blocking.mask));
   return 0;
@@ -214,6 +216,7 @@ void assert_gate_handlers() {
 void handle_own_sigsys(siginfo_t* info, ucontext_t* context) {
   const AppAction action = mana_app_actions[kSigSys];
   if (action.handler == 1) return;
+  tell_sender(info);
   if (action.handler >= kHandlerMin) {
     const auto handler = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(action.handler);
     uint64_t blocked;

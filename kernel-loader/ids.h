@@ -6,9 +6,12 @@
 // id are caught and translated (gate_ids.cc).  What is not in the table is the same on both sides: children, threads made since,
 // other processes.
 //
-// Limits: the kernel may give a new thread or child a number that the application knows as one of its own.  Then the application's
-// own is meant.  A futex with priority inheritance, or a robust one, that was locked before the restart holds the old number,
-// which the kernel reads.
+// What the kernel keeps (the sender in a siginfo, the owner of a descriptor) is always in the kernel's numbers: translated on the way in
+// and on the way out, so other processes see the truth.  An image has the application's.  Lock words, which the application itself writes,
+// have the application's: gate_futex.cc.
+//
+// Limit: the kernel may give a new thread or child a number that the application knows as one of its own.  Then the application's
+// own is meant.
 #pragma once
 
 #include <cstdint>
@@ -28,5 +31,20 @@ int32_t seen_id(int32_t real, IdKind kind = IdKind::task);
 int32_t seen_id_of_this_thread();
 
 bool ids_are_translated();
+// The threads of the table, one after the other; false: there are no more.
+bool thread_at(uint64_t& place, int32_t& seen, int32_t& real);
+
+// The processes of the table are this one and its parent.  Where a process is told that may be any (a sender of signals, a peer, the
+// owner of a lock) only these two are translated: a number of a thread may have become another process's since the thread ended.
+int32_t seen_process(int32_t real);
+int32_t real_process(int32_t seen);
+void add_process(int32_t seen, int32_t real);
+
+// The sender in a siginfo_t.  tell_sender: the kernel's id becomes the application's; done twice it is done once, because a signal
+// may come between doing it and going on (trampolines/signal_entry_x86_64.S does the same).  name_sender: the other way round.
+void tell_sender(void* siginfo);
+void name_sender(void* siginfo);
+// For the signal entry: {kernel's, application's} of both processes; equal where there is nothing to translate.
+extern "C" int32_t mana_process_ids[4];
 
 }  // namespace mana::loader

@@ -29,7 +29,8 @@ struct VdsoTable {
   uint64_t plain_calls[kVdsoFunctions];
   uint64_t blocking_call, blocking_call_done, blocking_call_finish, blocking_call_return;
   uint64_t unmap_own_stack, unmap_own_stack_done;
-  uint64_t reserved[7];
+  uint64_t exit_without_stack, exit_done;  // 0 in images of older builds, whose blocking_call does not know FINISH_ALWAYS either
+  uint64_t reserved[5];
 };
 static_assert(offsetof(VdsoTable, functions) == TABLE_FUNCTIONS);
 static_assert(sizeof(VdsoTable) == 16 + 23 * 8);
@@ -37,7 +38,7 @@ static_assert(sizeof(VdsoTable) == 16 + 23 * 8);
 // On the waiting thread's stack, above its stack pointer.
 struct BlockingCall {
   uint64_t arguments[6];  // as the application passed them
-  uint64_t finish;        // 1: a result that is not an error goes to the gate (kFinishCall)
+  uint64_t finish;        // FINISH_*: whether the result goes to the gate (kFinishCall)
   uint64_t result;        // of the system call, for the finish
   uint64_t number;
   uint64_t mask;          // the signal mask argument without the signals that stay ours

@@ -44,6 +44,7 @@ bool read_options(int argc, char** argv, Options& options) {
     else if (is("--files")) options.files = files_choice(value), ++i;
     else if (is("--path")) add_path(value, options), ++i;
     else if (is("--env")) options.environment.emplace_back(value), ++i;
+    else if (is("--hostname")) options.host = value, ++i;
     else if (is("--stack-limit")) {
       options.stack_limit = std::strcmp(value, "unlimited") == 0 ? loader::kUnlimited : std::strtoull(value, nullptr, 10);
       ++i;

@@ -28,6 +28,7 @@ struct Options {
   Files files = Files::truncate;
   std::vector<std::pair<std::string, std::string>> paths;  // old, new; absolute
   std::vector<std::string> environment;                    // NAME=VALUE
+  std::string host;                                        // name of the host for the application; "original"; empty: the truth
   char** command = nullptr;             // launch: PROGRAM ARGS..., null-terminated
 };
 

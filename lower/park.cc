@@ -10,6 +10,7 @@
 #include <ucontext.h>
 
 #include "kernel-loader/gate.h"
+#include "kernel-loader/ids.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/sys.h"
 #include "trampolines/signal_entry.h"
@@ -98,6 +99,16 @@ void return_from_park_here(greg_t* registers) {
   registers[REG_RAX] = 0;
 }
 
+// As if mana_signal_entry had done its work (signal_entry.h).  The kernel puts a thread there with several signals at once: the
+// handler of the last runs first, on top of frames that begin there.
+bool leave_signal_entry(greg_t* registers) {
+  if (!within(static_cast<uint64_t>(registers[REG_RIP]), mana_signal_entry_begin, mana_signal_entry_end)) return false;
+  leave_before_handler(reinterpret_cast<void*>(registers[REG_RDX]));
+  if (mana_signal_entry_tells_sender != 0) loader::tell_sender(reinterpret_cast<void*>(registers[REG_RSI]));
+  registers[REG_RIP] = static_cast<greg_t>(loader::mana_app_actions[registers[REG_RDI]].handler);
+  return true;
+}
+
 // Puts the frame where a later process can take it up.  False: nobody can be parked at this instruction.
 bool leave_lower_text(greg_t* registers) {
   const auto pc = static_cast<uint64_t>(registers[REG_RIP]);
@@ -105,10 +116,7 @@ bool leave_lower_text(greg_t* registers) {
     return_from_park_here(registers);
     return true;
   }
-  if (within(pc, mana_signal_entry_begin, mana_signal_entry_end)) {
-    registers[REG_RIP] = static_cast<greg_t>(loader::mana_app_actions[registers[REG_RDI]].handler);
-    return true;
-  }
+  if (leave_signal_entry(registers)) return true;
   // Above the line only the kernel's vdso and attach_thread are left.
   return in_upper_half(pc) && loader::gate_may_park(pc, registers[REG_RAX]);
 }
@@ -239,11 +247,13 @@ void wait_parked(ParkSlot* slot) {
   }
 }
 
-// A handler of the application is about to run on top of park_here.  It may stay long, and the thread be parked in it: so
-// park_here returns first.  Its caller sees that `stop` is still set, or the agent asks again.
+// A handler of the application is about to run on top of park_here, or of another signal's entry.  It may stay long, and the thread
+// be parked in it: so park_here returns first (its caller sees that `stop` is still set, or the agent asks again), and the entry goes on
+// to its handler.
 void leave_before_handler(void* context) {
   greg_t* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   if (in_park_here(registers)) return_from_park_here(registers);
+  leave_signal_entry(registers);
 }
 
 extern "C" void mana_park_handler(int signal, void* info, void* context) {

@@ -20,6 +20,7 @@
 #include <string>
 
 #include "kernel-loader/gate.h"
+#include "kernel-loader/ids.h"
 #include "lower/stop.h"
 
 namespace mana::lower {
@@ -79,6 +80,7 @@ class Room {
       pending.thread = thread;
       pending.signal = static_cast<int32_t>(infos_[i][0]);
       std::memcpy(pending.info, infos_[i], sizeof pending.info);
+      loader::tell_sender(pending.info);
       if (is_worth_saving(pending.signal, blocked)) all.push_back(pending);
     }
   }
@@ -126,7 +128,9 @@ std::vector<PendingSignal> pending_signals() {
 
 void queue_process_signals(const std::vector<PendingSignal>& signals) {
   for (PendingSignal signal : signals) {
-    if (signal.thread < 0) queue_for_process(signal.signal, signal.info);
+    if (signal.thread >= 0) continue;
+    loader::name_sender(signal.info);
+    queue_for_process(signal.signal, signal.info);
   }
 }
 

@@ -39,6 +39,7 @@
 #include "lower/restored_thread.h"
 #include "lower/task_attributes.h"
 #include "lower/threads.h"
+#include "trampolines/signal_entry.h"
 
 namespace mana::lower {
 namespace {
@@ -141,6 +142,7 @@ class RestoredThreads {
       thread.go = &go_;
       thread.upper = upper;
       thread.tid.store(getpid());
+      loader::take_up_thread(reinterpret_cast<void*>(state.context));
       if (gate.rseq_length != 0) {
         thread.rseq_address = state.fs + static_cast<uint64_t>(gate.rseq_offset);
         thread.rseq_bytes = gate.rseq_length;
@@ -190,6 +192,13 @@ class RestoredThreads {
   std::atomic<uint32_t> go_{0};
 };
 
+// --hostname; empty: this host's own.
+std::string told_host(const ImageFile& image, const loader::GateState& gate) {
+  const std::string& asked = rank_process().options.host;
+  if (asked != "original") return asked;
+  return gate.host[0] != 0 ? gate.host : image.text(image.header().host);
+}
+
 // From here on a fault leaves nothing to go back to, so it ends the process.
 Outcome place(const ImageFile& image) {
   const bool map_file = std::getenv("MANA_RESTART_READ") == nullptr && image::mapping_is_safe(image.descriptor());
@@ -197,6 +206,10 @@ Outcome place(const ImageFile& image) {
   static loader::GateState gate;
   std::memcpy(&gate, image.gate_state().data(), std::min(sizeof gate, image.gate_state().size()));
   if (Outcome restored = loader::restore_gate_state(gate); !restored.ok()) return restored.error().during("restore the gate");
+  mana_signal_entry_tells_sender = 1;
+  if (const std::string host = told_host(image, gate); !host.empty()) {
+    if (Outcome named = loader::set_host_name(host.c_str()); !named.ok()) return named;
+  }
   if (Outcome restored = restore_process_state(image); !restored.ok()) return restored;
   struct stat file {};
   if (map_file && fstat(image.descriptor(), &file) == 0) loader::memory_comes_from(file.st_ino);
@@ -246,6 +259,7 @@ void block_all_signals() {
 
 int restart() {
   RankProcess& process = rank_process();
+  std::atexit(loader::leave_robust_locks_of_all);  // first, so it is done last: other threads still run
   const auto image = open_checked(process.options.rank, process.options.ranks);
   bool good = image != nullptr;
   if (const Outcome kernel = loader::check_kernel(); !kernel.ok()) {

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 
+#include "kernel-loader/ids.h"
 #include "kernel-loader/report.h"
 #include "kernel-loader/sys.h"
 #include "lower/threads.h"
@@ -35,8 +36,9 @@ void set_kernel_state(const RestoredThread& thread) {
 // What was pending for this thread alone: only it may queue any siginfo for itself.
 void queue_signals(const RestoredThread& thread) {
   for (std::size_t i = 0; i < thread.signal_count; ++i) {
-    const image::PendingSignal& signal = thread.signals[i];
+    image::PendingSignal signal = thread.signals[i];
     if (signal.thread != thread.index) continue;
+    loader::name_sender(signal.info);
     sys::raw(__NR_rt_tgsigqueueinfo, static_cast<uint64_t>(sys::getpid()), static_cast<uint64_t>(sys::gettid()),
              static_cast<uint64_t>(signal.signal), bits(signal.info));
   }

@@ -9,8 +9,9 @@
 // sa_handler / sa_sigaction for the kernel.
 extern "C" void mana_signal_entry(int signal, void* info, void* context);
 
-// While the instruction pointer is in here, nothing but %r10 and %r11 has changed since the kernel entered with the upper %fs: the
-// checkpoint signal puts the thread at its handler's first instruction instead, so that no lower address is saved.
+// While the instruction pointer is in here, nothing but %r10, %r11 and the sender in the siginfo has changed since the kernel entered.
+// A signal that comes there with the upper %fs puts the thread at its handler's first instruction instead (lower/park.cc), so that no
+// lower address is saved.
 extern "C" const char mana_signal_entry_begin[], mana_signal_entry_end[];
 
 // Called with the ucontext of a signal that came, with the upper %fs, in lower text (a function that is called without a
@@ -19,3 +20,5 @@ extern "C" void (*mana_interrupted_below)(void* context);
 
 // Set before the first signal when user code may not execute rdfsbase and wrfsbase.
 extern "C" uint8_t mana_signal_entry_by_call;
+// Set before the first signal of a restarted process: senders are told by the ids that the application knows.
+extern "C" uint8_t mana_signal_entry_tells_sender;

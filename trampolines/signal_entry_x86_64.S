@@ -14,10 +14,15 @@
  * Which half: %fs:0 holds the base itself (x86-64 psABI, thread control block), so a read tells it without rdfsbase.  It is
  * used only where rdfsbase may not be: %fs is 0 in a program that has not set up TLS yet.
  *
+ * After a restart the sender of a signal that is this process or its parent is told by the id that the application knows
+ * (kernel-loader/ids.h, tell_sender): first of all, with one store, so that a signal in between finds it done or not done.
+ * A process that was launched pays nothing: the switch for it is tested together with the one for rdfsbase.
+ *
  * CFI: the caller is the kernel's signal frame through the restorer, whose own unwind data (or the unwinder's knowledge
  * of the two instructions there) describes it; here only the depth of the stack matters.
  */
 #include "trampolines/layout_x86_64.inc"
+#include "kernel-loader/ids_layout.inc"
 
         .text
         .globl  mana_signal_entry
@@ -29,12 +34,11 @@
 mana_signal_entry:
 mana_signal_entry_begin:
         .cfi_startproc
-        cmpb    $0, mana_signal_entry_by_call(%rip)
-        jne     1f
+        cmpw    $0, mana_signal_entry_by_call(%rip)     /* and mana_signal_entry_tells_sender behind it */
+        jne     .Lspecial
         rdfsbase %r11
-        jmp     2f
-1:      movq    %fs:0, %r11
-2:      shrq    $32, %r11
+.Lwhich_half:
+        shrq    $32, %r11
         cmpl    $(LINE >> 32), %r11d
         jae     .Llower
         cmpl    $(LINE >> 32), CONTEXT_RIP_HIGH(%rdx)
@@ -45,6 +49,37 @@ mana_signal_entry_begin:
         leaq    mana_app_actions(%rip), %r11
         movq    (%r11, %r10), %r11
         jmp     *%r11
+
+.Lspecial:
+        cmpb    $0, mana_signal_entry_tells_sender(%rip)
+        je      .Ltold
+        movl    SIGINFO_CODE(%rsi), %r10d
+        negl    %r10d
+        cmpl    $SENDER_CODES_LAST, %r10d
+        ja      .Ltold
+        movl    $SENDER_CODES, %r11d
+        btl     %r10d, %r11d
+        jnc     .Ltold
+        cmpl    $SENDER_IS_TOLD, SIGINFO_TOLD(%rsi)
+        je      .Ltold
+        movl    SIGINFO_TOLD + 4(%rsi), %r11d
+        leaq    mana_process_ids(%rip), %r10
+        cmpl    (%r10), %r11d
+        je      1f
+        cmpl    8(%r10), %r11d
+        jne     .Ltold
+        addq    $8, %r10
+1:      movl    4(%r10), %r11d
+        shlq    $32, %r11
+        orq     $SENDER_IS_TOLD, %r11
+        movq    %r11, SIGINFO_TOLD(%rsi)
+.Ltold:
+        cmpb    $0, mana_signal_entry_by_call(%rip)
+        jne     1f
+        rdfsbase %r11
+        jmp     .Lwhich_half
+1:      movq    %fs:0, %r11
+        jmp     .Lwhich_half
 mana_signal_entry_end:
 
         /* Upper %fs, but the signal came in lower text that is called without a switch.  The frame must not send the thread
@@ -129,7 +164,14 @@ mana_interrupted_below:
         .hidden mana_signal_entry_by_call
         .type   mana_signal_entry_by_call, @object
         .size   mana_signal_entry_by_call, 1
+        .globl  mana_signal_entry_tells_sender
+        .hidden mana_signal_entry_tells_sender
+        .type   mana_signal_entry_tells_sender, @object
+        .size   mana_signal_entry_tells_sender, 1
+        .p2align 1
 mana_signal_entry_by_call:
+        .zero   1
+mana_signal_entry_tells_sender:
         .zero   1
 
         .section .note.GNU-stack, "", @progbits

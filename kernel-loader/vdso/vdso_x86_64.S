@@ -18,6 +18,9 @@
  *
  * unmap_own_stack
  * in:   %rax = __NR_munmap, %rdi, %rsi, %r9 = where to go on.  Uses no stack: it is going away.
+ *
+ * exit_without_stack
+ * A thread that has taken its stack away can do nothing but end, and cannot be caught: a signal needs a stack.
  */
 #include "kernel-loader/vdso/layout.inc"
 
@@ -85,11 +88,13 @@ blocking_call:
         syscall
 blocking_call_done:
         movq %r11, CALL_FLAGS(%rsp)     /* a system call keeps the flags, the test does not */
+        cmpq $FINISH_ALWAYS, CALL_FINISH(%rsp)
+        je 1f
         testq %rax, %rax
         js blocking_call_return
-        cmpq $0, CALL_FINISH(%rsp)
+        cmpq $FINISH_NEVER, CALL_FINISH(%rsp)
         je blocking_call_return
-        movq %rax, CALL_RESULT(%rsp)
+1:      movq %rax, CALL_RESULT(%rsp)
         movl $FINISH_CALL, %eax
         syscall                         /* caught; goes on at return_rip by itself */
 blocking_call_finish:
@@ -119,6 +124,14 @@ unmap_own_stack:
 unmap_own_stack_done:
         jmpq *%r9
 
+        .p2align 4
+exit_without_stack:
+        xorl %edi, %edi
+        movl $60, %eax
+        syscall                         /* let through by the filter */
+exit_done:
+        ud2
+
         .macro offset_of label          /* from the start of the vdso */
         .quad \label - text_start + TEXT_OFFSET
         .endm
@@ -142,6 +155,8 @@ vdso_table:
         offset_of blocking_call_return
         offset_of unmap_own_stack
         offset_of unmap_own_stack_done
-        .quad 0, 0, 0, 0, 0, 0, 0
+        offset_of exit_without_stack
+        offset_of exit_done
+        .quad 0, 0, 0, 0, 0
 
         .section .note.GNU-stack, "", @progbits

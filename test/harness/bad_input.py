@@ -261,7 +261,7 @@ def other_cpu(world, generation):
 def restarts(world, report):
     names = ("another_number_of_ranks", "image_missing", "image_truncated", "image_bit_flipped", "image_header_bit_flipped", "newer_manifest",
              "manifest_damaged", "owned_by_another_user", "writable_by_others", "cpu_with_features_that_this_one_lacks",
-             "generation_that_is_not_there", "mpi_asked_for_is_not_the_launchers")
+             "generation_that_is_not_there", "name_that_no_host_has", "mpi_asked_for_is_not_the_launchers")
     wanted = [name for name in names if report.wants(f"bad-input/restart/{name}")]
     if not wanted:
         return
@@ -291,6 +291,7 @@ def restarts(world, report):
         "writable_by_others": (lambda g: image_of(g).chmod(0o666), (image, "rank 1", "written by others", "chmod"), {}),
         "cpu_with_features_that_this_one_lacks": (lambda g: other_cpu(world, g), ("rank 1", "xop", "avx512er"), {}),
         "generation_that_is_not_there": (taken.untouched, ("77", "newest"), {"options": ("--generation", "77")}),
+        "name_that_no_host_has": (taken.untouched, ("--hostname", "'no host!'", "letters"), {"options": ("--hostname", "no host!"), "words": ()}),
         "mpi_asked_for_is_not_the_launchers": (taken.untouched, ("openmpi",), {"options": ("--mpi", "openmpi"), "words": ()}),
     }
     for name in wanted:

@@ -8,7 +8,7 @@ import threading
 import time
 
 from .bad_input import edit_image
-from .processes import Failure, run_command, send, wait_for
+from .processes import Failure, Job, run_command, send, wait_for
 from .steps import Meeting, expect_message, wait_for_phase
 from .world import MPIS, other_mpi
 
@@ -391,6 +391,81 @@ def host_that_was_booted_later(world, log, mpi):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def name_of_the_host_on_request(world, log, mpi):
+    """--hostname: the application goes on under the name that it had, or another; without it it is told the truth."""
+    folder = world.folder("host")
+    job = Meeting(world, "host", [world.program("behave", mpi), "host", folder], 2, log)
+    here = os.uname().nodename
+    named = ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$0" "$@"'] if os.getuid() == 0 else []
+    try:
+        job.launch(mpi)
+        job.wait_for_step()
+        job.checkpoint()
+        job.kill()
+        for options, told in (((), "elsewhere" if named else here), (("--hostname", "original"), here),
+                              (("--hostname", "another.host-7"), "another.host-7")):
+            job.forget_later_steps()
+            (job.folder / "go.1").unlink(missing_ok=True)
+            job.restart(options=options, prefix=named)
+            job.wait_until_answering()
+            job.checkpoint()
+            job.go()
+            job.finish()
+            for rank in (0, 1):
+                expect_text(folder / f"host.{rank}", f"{here} {here}\n{told} {told}\n")
+    finally:
+        job.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def stopped_rank_is_named(world, log, mpi, first):
+    """SIGSTOP: the command says which rank does not answer, in which phase; the checkpoint waits, and is made when it goes on."""
+    job = start(world, log, mpi, "hold", "1", ranks=3)
+    try:
+        job.wait_for_step()
+        job.wait_until_answering()
+        leader = job.status()["pid"]
+        pid = leader if first else next(pid for pid in job.job.lower_ranks() if pid != leader)
+        send(pid, signal.SIGSTOP)
+        errors = job.folder / "errors"
+        with open(errors, "w") as output:
+            asking = Job([world.cli / "mana", "checkpoint", "--ckpt-dir", job.directory], world.environment(), log, stderr=output)
+        who = f"(process {pid} on {os.uname().nodename})"
+        said = wait_for(lambda: [line for line in errors.read_text().splitlines() if who in line], "line about the process that was stopped",
+                        60, job.job.running)[0]
+        if "answer" not in said or "SIGSTOP" not in said:
+            raise Failure(f"mana checkpoint does not say what is wrong: {said}")
+        if first:  # nobody leads: the command has given up
+            send(pid, signal.SIGCONT)
+            if "rank 0 " not in said or asking.wait(60) == 0:
+                raise Failure(f"the command reports a checkpoint of a job that did not answer: {said}")
+            job.checkpoint()
+        else:
+            if "intent: rank " not in said or " for 10 s" not in said:
+                raise Failure(f"mana checkpoint does not say in which phase, for how long: {said}")
+            status = job.status()["checkpoint"]
+            if [one["pid"] for one in status["silent"]] != [pid] or who not in status["waiting_for"]:
+                raise Failure(f"mana status --json says {status}")
+            send(pid, signal.SIGCONT)
+            if asking.wait(60) != 0 or len(job.generations()) != 1:
+                raise Failure(f"the checkpoint was not made after SIGCONT: {errors.read_text()}")
+        job.resume(other_mpi(mpi))
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
+def stopped_rank_is_named_and_waited_for(world, log, mpi):
+    stopped_rank_is_named(world, log, mpi, first=False)
+
+
+def stopped_first_rank_is_named(world, log, mpi):
+    stopped_rank_is_named(world, log, mpi, first=True)
+
+
 def expect_text(path, text):
     if path.read_text() != text:
         raise Failure(f"{path} holds {path.read_text()!r} instead of {text!r}")
@@ -439,7 +514,8 @@ TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finali
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
          file_refuses_by_name, descriptor_that_nothing_makes_again_refuses_by_name, running_child_refuses_by_name,
          running_child_can_be_left_out, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
-         files_that_changed, host_that_was_booted_later, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
+         files_that_changed, host_that_was_booted_later, name_of_the_host_on_request, stopped_rank_is_named_and_waited_for,
+         stopped_first_rank_is_named, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 
 
 def run(world, report):

@@ -98,6 +98,24 @@ static void tell_clock(const char* folder) {
   MPI_Barrier(MPI_COMM_WORLD);
 }
 
+// What it is told of its host, before and after a meeting: "name name", by uname(2) and by the file in /proc.
+static void tell_host(const char* folder) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/host.%d", folder, rank);
+  FILE* file = fopen(path, "a");
+  for (int step = 0; step < 2; step++) {
+    char name[256] = "", said[256] = "";
+    gethostname(name, sizeof name - 1);
+    FILE* kernel = fopen("/proc/sys/kernel/hostname", "r");
+    if (kernel == NULL || fscanf(kernel, "%255s", said) != 1) exit(9);
+    fclose(kernel);
+    fprintf(file, "%s %s\n", name, said);
+    fflush(file);
+    if (step == 0) meet("host");
+  }
+  fclose(file);
+}
+
 int main(int argc, char** argv) {
   const char* what = argc > 1 ? argv[1] : "nothing";
   const long number = argc > 2 ? atol(argv[2]) : 0;
@@ -138,6 +156,7 @@ int main(int argc, char** argv) {
   if (strcmp(what, "vfork") == 0) wait_in_vfork(argv[2]);
   if (strcmp(what, "clock") == 0) tell_clock(argv[2]);
   if (strcmp(what, "files") == 0) write_files(argv[2]);
+  if (strcmp(what, "host") == 0) tell_host(argv[2]);
   if (strcmp(what, "hold") == 0) hold(number);
   if (strcmp(what, "zeros") == 0) {
     char* zeros = mmap(NULL, (size_t)number << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
