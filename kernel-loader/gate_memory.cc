@@ -128,7 +128,7 @@ long do_munmap(CaughtCall& call) {
   const uint64_t length = call.argument(1);
   if (!ends_below_line(address, length)) return -EINVAL;
   tell_unmap(address, length);
-  const uint64_t stack = call.stack_pointer();
+  const uint64_t stack = call.stack_pointer() - sizeof(uint64_t);  // what it would push next
   const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
   const bool ends = stack >= address && stack < page_up(address + length);
   if (ends || (here >= address && here < page_up(address + length))) {

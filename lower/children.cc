@@ -2,7 +2,6 @@
 #include "lower/children.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,8 @@
 #include <cstring>
 #include <mutex>
 #include <set>
+
+#include "lower/proc_file.h"
 
 namespace mana::lower {
 namespace {
@@ -23,16 +24,6 @@ LowerPids& lower_pids() {
   return *all;
 }
 
-std::string read_file(const std::string& path) {
-  std::string text;
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return text;
-  char piece[4096];
-  for (ssize_t got; (got = read(file, piece, sizeof piece)) > 0;) text.append(piece, static_cast<std::size_t>(got));
-  close(file);
-  return text;
-}
-
 // A child belongs to the thread that made it.
 std::vector<pid_t> all_children() {
   std::vector<pid_t> pids;
@@ -40,7 +31,7 @@ std::vector<pid_t> all_children() {
   if (tasks == nullptr) return pids;
   while (const dirent* entry = readdir(tasks)) {
     if (entry->d_name[0] == '.') continue;
-    const std::string text = read_file(std::string("/proc/self/task/") + entry->d_name + "/children");
+    const std::string text = read_proc_file(std::string("/proc/self/task/") + entry->d_name + "/children");
     char* end = nullptr;
     for (const char* at = text.c_str(); const long pid = std::strtol(at, &end, 10); at = end) pids.push_back(static_cast<pid_t>(pid));
   }
@@ -56,12 +47,12 @@ bool is_lower(pid_t pid) {
 // "4711 (name) S ..."
 bool read_child(pid_t pid, Child& child) {
   const std::string folder = "/proc/" + std::to_string(pid);
-  const std::string status = read_file(folder + "/stat");
+  const std::string status = read_proc_file(folder + "/stat");
   const auto open_name = status.find('('), close_name = status.rfind(')');
   if (open_name == std::string::npos || close_name == std::string::npos || close_name + 2 >= status.size()) return false;
   child.pid = pid;
   child.ended = status[close_name + 2] == 'Z';
-  child.command = read_file(folder + "/cmdline");
+  child.command = read_proc_file(folder + "/cmdline");
   while (!child.command.empty() && child.command.back() == '\0') child.command.pop_back();
   std::replace(child.command.begin(), child.command.end(), '\0', ' ');
   constexpr std::size_t kMostShown = 80;

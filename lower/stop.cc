@@ -3,7 +3,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -16,6 +15,7 @@
 #include <cstring>
 
 #include "kernel-loader/gate.h"
+#include "lower/proc_file.h"
 #include "lower/threads.h"
 #include "trampolines/signal_entry.h"
 
@@ -47,21 +47,12 @@ std::string task_file(pid_t tid, const char* name) {
   return "/proc/self/task/" + std::to_string(tid) + '/' + name;
 }
 
-std::string read_small(const std::string& path) {
-  char text[512];
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return {};
-  const ssize_t length = read(file, text, sizeof text);
-  close(file);
-  return length > 0 ? std::string(text, static_cast<std::size_t>(length)) : std::string();
-}
-
 // Fields of /proc/self/task/TID/syscall: "nr arg0..arg5 sp pc", "running", or "-1 sp pc" outside a call.
 void note_blocked_call(ParkSlot* slot, pid_t tid) {
   slot->blocked_call.store(-1);
   long long call = -1;
   unsigned long long sp = 0, pc = 0;
-  const std::string text = read_small(task_file(tid, "syscall"));
+  const std::string text = read_proc_file(task_file(tid, "syscall"));
   if (std::sscanf(text.c_str(), "%lld %*s %*s %*s %*s %*s %*s %llx %llx", &call, &sp, &pc) != 3) return;
   slot->blocked_sp = sp;
   slot->blocked_pc = pc;
@@ -104,7 +95,7 @@ void ask(ParkSlot* slot, pid_t tid) {
 
 // State letter of proc(5); 0: the thread has gone.
 char state_of(pid_t tid) {
-  const std::string text = read_small(task_file(tid, "stat"));
+  const std::string text = read_proc_file(task_file(tid, "stat"));
   const auto after_name = text.rfind(')');
   return after_name != std::string::npos && after_name + 2 < text.size() ? text[after_name + 2] : '\0';
 }
@@ -191,7 +182,7 @@ std::string out_of_reach(pid_t tid) {
   const char state = state_of(tid);
   if (state == 't') return "stopped by a debugger";
   if (state != 'D') return {};
-  const std::string call = read_small(task_file(tid, "syscall"));
+  const std::string call = read_proc_file(task_file(tid, "syscall"));
   return "blocked in the kernel (system call " + call.substr(0, call.find(' ')) + ")";
 }
 

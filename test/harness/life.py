@@ -418,6 +418,21 @@ def name_of_the_host_on_request(world, log, mpi):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def process_that_ends_leaves_its_robust_locks(world, log, mpi):
+    folder = world.folder("locks")
+    job = Meeting(world, "locks", [world.program("behave", mpi), "locks", folder], 2, log)
+    try:
+        job.launch(mpi)
+        job.wait_for_step()
+        job.checkpoint()
+        job.resume(other_mpi(mpi))
+        job.go()
+        job.finish()
+    finally:
+        job.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def stopped_rank_is_named(world, log, mpi, first):
     """SIGSTOP: the command says which rank does not answer, in which phase; the checkpoint waits, and is made when it goes on."""
     job = start(world, log, mpi, "hold", "1", ranks=3)
@@ -514,7 +529,8 @@ TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finali
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
          file_refuses_by_name, descriptor_that_nothing_makes_again_refuses_by_name, running_child_refuses_by_name,
          running_child_can_be_left_out, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
-         files_that_changed, host_that_was_booted_later, name_of_the_host_on_request, stopped_rank_is_named_and_waited_for,
+         files_that_changed, host_that_was_booted_later, name_of_the_host_on_request,
+         process_that_ends_leaves_its_robust_locks, stopped_rank_is_named_and_waited_for,
          stopped_first_rank_is_named, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A small MPI program that does what its first argument says; for the tests of launching, ending and refusing.
 #include <mpi.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -116,6 +117,42 @@ static void tell_host(const char* folder) {
   fclose(file);
 }
 
+static void* hold_lock(void* lock) {
+  if (pthread_mutex_lock(lock) != 0) exit(9);
+  for (;;) pause();
+}
+
+// Two robust locks in a file that both ranks have mapped; rank 1 ends with both held, one by a thread that nobody asks to end.
+static int end_with_locks(const char* folder) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/locks", folder);
+  const int file = open(path, O_RDWR | O_CREAT, 0600);
+  if (ftruncate(file, 4096) != 0) exit(9);
+  pthread_mutex_t* locks = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (rank == 0) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    for (int i = 0; i < 2; i++) pthread_mutex_init(&locks[i], &attributes);
+  }
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (rank == 1) {
+    pthread_t other;
+    pthread_create(&other, NULL, hold_lock, &locks[1]);
+    if (pthread_mutex_lock(&locks[0]) != 0) exit(9);
+    while (pthread_mutex_trylock(&locks[1]) == 0) pthread_mutex_unlock(&locks[1]), usleep(500);
+  }
+  meet("locks");
+  MPI_Barrier(MPI_COMM_WORLD);
+  MPI_Finalize();
+  if (rank == 1) return 0;
+  for (int i = 0; i < 2; i++) {
+    if (pthread_mutex_lock(&locks[i]) != EOWNERDEAD) return 9;
+  }
+  return 0;
+}
+
 int main(int argc, char** argv) {
   const char* what = argc > 1 ? argv[1] : "nothing";
   const long number = argc > 2 ? atol(argv[2]) : 0;
@@ -157,6 +194,7 @@ int main(int argc, char** argv) {
   if (strcmp(what, "clock") == 0) tell_clock(argv[2]);
   if (strcmp(what, "files") == 0) write_files(argv[2]);
   if (strcmp(what, "host") == 0) tell_host(argv[2]);
+  if (strcmp(what, "locks") == 0) return end_with_locks(argv[2]);
   if (strcmp(what, "hold") == 0) hold(number);
   if (strcmp(what, "zeros") == 0) {
     char* zeros = mmap(NULL, (size_t)number << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

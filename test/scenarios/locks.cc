@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Locks whose word holds the id of their owner, which the kernel compares: mutexes with priority inheritance, robust mutexes.
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -213,6 +216,52 @@ SCENARIO(robust_mutex_is_shared_with_a_child, .ranks = 2) {
   CHECK_EQ(pthread_mutex_consistent(mutex), 0);
   CHECK_EQ(pthread_mutex_unlock(mutex), 0);
   munmap(room, 4096);
+}
+
+// As musl ends a detached thread: it takes its own stack away and can do nothing but exit.  `running` becomes 0.
+void run_thread_without_a_stack(std::atomic<int>* running) {
+  constexpr std::size_t kBytes = 64 << 10;
+  void* stack = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  long id = SYS_clone;
+  constexpr long kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+  register void* ended asm("r10") = running;
+  register long no_tls asm("r8") = 0;
+  register void* low asm("r12") = stack;
+  register long bytes asm("r13") = kBytes;
+  asm volatile(
+      "syscall\n"
+      "test %%eax, %%eax\n"
+      "jnz 1f\n"
+      "mov %%r12, %%rdi\n"
+      "mov %%r13, %%rsi\n"
+      "mov $11, %%eax\n"  // munmap
+      "syscall\n"
+      "xor %%edi, %%edi\n"
+      "mov $60, %%eax\n"  // exit
+      "syscall\n"
+      "ud2\n"
+      "1:\n"
+      : "+a"(id)
+      : "D"(kFlags), "S"(static_cast<char*>(stack) + kBytes), "d"(0), "r"(ended), "r"(no_tls), "r"(low), "r"(bytes)
+      : "rcx", "r11", "memory", "cc");
+}
+
+SCENARIO(thread_that_has_no_stack_any_more_can_end, .ranks = 2) {
+  const auto run = [&] {
+    sigset_t all, before;  // nothing of the process's is for a thread without TLS
+    sigfillset(&all);
+    std::atomic<int> running[20];
+    for (auto& one : running) {
+      one = 1;
+      pthread_sigmask(SIG_SETMASK, &all, &before);
+      run_thread_without_a_stack(&one);
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    }
+    for (auto& one : running) wait_until(one, 0);
+  };
+  run();
+  job.checkpoint_here();
+  run();
 }
 
 }  // namespace
