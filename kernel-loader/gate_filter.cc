@@ -193,6 +193,7 @@ class FilterProgram {
       case __NR_futex:
       case __NR_wait4:
       case __NR_waitid:
+      case __NR_ioctl:
       case __NR_clock_nanosleep:
         return true;
       default:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A job under mana_launch ends, prints and reads as it does without."""
+import os
 import pathlib
 import shutil
 import subprocess
@@ -85,17 +86,30 @@ def without_mpi(world, log):
 
 
 def without_mpi_and_launcher_restarted(world, log):
-    job = Meeting(world, "alone", [world.program("alone")], 1, log)
+    restarted_alone(world, log, [])
+
+
+def on_a_terminal_and_restarted(world, log):
+    ends = [*os.openpty(), *os.openpty()]  # one for each life: a terminal hangs up when its session's leader ends
     try:
-        start = [world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program]
-        again = [world.cli / "mana_restart", "--ckpt-dir", job.directory]
+        restarted_alone(world, log, ["terminal"], ["setsid", "--wait", "--ctty"], ends[1::2])
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def restarted_alone(world, log, arguments, prefix=(), inputs=(subprocess.DEVNULL, subprocess.DEVNULL)):
+    job = Meeting(world, "alone", [world.program("alone"), *arguments], 1, log)
+    try:
+        start = [*prefix, world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program]
+        again = [*prefix, world.cli / "mana_restart", "--ckpt-dir", job.directory]
         environment_ = world.environment(None, **job.more)
-        job.job = Job(start, environment_, log, folder=job.folder)
+        job.job = Job(start, environment_, log, folder=job.folder, stdin=inputs[0])
         job.wait_for_step()
         job.checkpoint()
         job.kill()
         job.forget_later_steps()
-        job.job = Job(again, environment_, log, folder=job.folder)
+        job.job = Job(again, environment_, log, folder=job.folder, stdin=inputs[1])
         job.wait_until_answering()
         job.go()
         job.wait_for_step()
@@ -122,5 +136,5 @@ def run(world, report):
     for mpi in MPIS:
         for test in (exit_code, crash, signals, abort, streams, standard_input, environment):
             report.run(f"pass-through/{mpi}/{test.__name__}", test, mpi)
-    for test in (without_mpi, without_mpi_and_launcher_restarted, python_with_mpi4py):
+    for test in (without_mpi, without_mpi_and_launcher_restarted, on_a_terminal_and_restarted, python_with_mpi4py):
         report.run(f"pass-through/{test.__name__}", test)
