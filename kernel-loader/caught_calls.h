@@ -5,6 +5,8 @@
 #pragma once
 
 #include <asm/unistd.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 
@@ -17,8 +19,10 @@ enum class Catch : uint8_t {
   always,
   argument_set,      // argument `index` is not 0
   argument_equals,   // low word of argument `index` is `value`
-  duplicates,        // fcntl with F_DUPFD, F_DUPFD_CLOEXEC, or one that tells an open number from a
-                     // closed one
+  lower_number,      // argument `index` is a descriptor of the lower half (descriptor_line.h)
+  lower_last,        // close_range: argument 1 is not below the line, or CLOSE_RANGE_UNSHARE is set
+  path_may_matter,   // open, openat (from the working directory): argument `index` has flags with which the gate may have to answer; in a
+                     // restarted process any flags, because the path may have an id in it (ids.h)
   argument_between,  // low word of argument `index` is in [value, last]
   argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
   argument_negative,  // low word of argument `index` is negative
@@ -32,36 +36,35 @@ struct CaughtCallRule {
   uint32_t value = 0;
   uint32_t last = 0;
   bool restarted_only = false;  // ids.h
+  bool always_in_restarted = false;
 };
+
+// What the gate answers is opened with O_RDONLY and nothing else than the flags that the rest of the word leaves: the front end by ld.so, with
+// O_CLOEXEC; the program through /proc/self/exe by anybody.
+inline constexpr uint32_t kPathDoesNotMatter = O_ACCMODE | O_CREAT | O_NOFOLLOW | O_DIRECTORY;
 
 constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, 0, true}; }
 
 // In ascending order of number: the filter searches by halves.
 inline constexpr CaughtCallRule kCaughtCalls[] = {
-    {__NR_open},
-    {__NR_close},
+    {__NR_open, Catch::path_may_matter, 1},
+    {__NR_close, Catch::lower_number, 0},
     {__NR_mmap},
     {__NR_munmap},
     {__NR_brk},
     {__NR_rt_sigaction},
     {__NR_rt_sigprocmask, Catch::argument_differs, 0, 1 /* SIG_UNBLOCK; queries have no set */},
-    {__NR_ioctl, Catch::argument_equals, 1, 0x5441 /* TIOCGPTPEER */},
-    {__NR_pipe},
     {__NR_mremap},
     {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */, 102 /* MADV_GUARD_INSTALL */},
     {__NR_shmat},
-    {__NR_dup},
+    {__NR_dup, Catch::lower_number, 0},
     {__NR_dup2},
     in_restarted(__NR_getpid),
-    {__NR_socket},
-    {__NR_accept},
-    {__NR_recvmsg},
-    {__NR_socketpair},
     {__NR_execve},
     in_restarted(__NR_kill),
-    {__NR_fcntl, Catch::duplicates, 1},
-    {__NR_creat},
+    {__NR_fcntl, Catch::lower_number, 0},
     {__NR_readlink},
+    {__NR_getrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
     in_restarted(__NR_setpgid),
     in_restarted(__NR_getppid),
     in_restarted(__NR_getpgrp),
@@ -80,23 +83,21 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_mlock},
     {__NR_mlockall},
     {__NR_munlockall},
+    {__NR_setrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
     in_restarted(__NR_gettid),
     in_restarted(__NR_tkill),
     in_restarted(__NR_sched_setaffinity),
     in_restarted(__NR_sched_getaffinity),
-    {__NR_epoll_create},
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
     {__NR_clock_gettime, Catch::argument_negative, 0, 0, 0, true},
     {__NR_clock_getres, Catch::argument_negative, 0, 0, 0, true},
     {__NR_exit_group},
     in_restarted(__NR_tgkill),
-    {__NR_mq_open},
     in_restarted(__NR_ioprio_set),
     in_restarted(__NR_ioprio_get),
-    {__NR_inotify_init},
     in_restarted(__NR_migrate_pages),
-    {__NR_openat},
+    {__NR_openat, Catch::path_may_matter, 2},
     {__NR_readlinkat},
     {__NR_pselect6, Catch::argument_set, 5},
     {__NR_ppoll, Catch::argument_set, 3},
@@ -104,46 +105,25 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted(__NR_move_pages),
     {__NR_epoll_pwait, Catch::argument_set, 4},
     {__NR_signalfd},
-    {__NR_timerfd_create},
-    {__NR_eventfd},
-    {__NR_accept4},
     {__NR_signalfd4},
-    {__NR_eventfd2},
-    {__NR_epoll_create1},
     {__NR_dup3},
-    {__NR_pipe2},
-    {__NR_inotify_init1},
     in_restarted(__NR_rt_tgsigqueueinfo),
-    {__NR_perf_event_open},
-    {__NR_recvmmsg},
-    {__NR_fanotify_init},
-    in_restarted(__NR_prlimit64),
-    {__NR_open_by_handle_at},
+    {__NR_prlimit64, Catch::argument_equals, 1, RLIMIT_NOFILE, 0, false, true},
     in_restarted(__NR_process_vm_readv),
     in_restarted(__NR_process_vm_writev),
     in_restarted(__NR_sched_setattr),
     in_restarted(__NR_sched_getattr),
-    {__NR_memfd_create},
     {__NR_execveat},
-    {__NR_userfaultfd},
     {__NR_mlock2},
     {__NR_rseq},
-    {__NR_io_uring_setup},
-    {__NR_open_tree},
-    {__NR_fsopen},
-    {__NR_fsmount},
-    {__NR_fspick},
-    {__NR_pidfd_open},
+    in_restarted(__NR_pidfd_open),
     // A child made with CLONE_CLEAR_SIGHAND loses our SIGSYS handler but not the filter; libcs go
     // on with clone.
     {__NR_clone3, Catch::refuse, 0, 38 /* ENOSYS */},
-    {__NR_close_range},
+    {__NR_close_range, Catch::lower_last},
     {__NR_openat2},
-    {438 /* pidfd_getfd */},
     {441 /* epoll_pwait2 */, Catch::argument_set, 4},
-    {447 /* memfd_secret */},
     {static_cast<uint32_t>(kFrontEndCall)},
-    {static_cast<uint32_t>(kFinishCall)},
 };
 inline constexpr int kCaughtCallCount = sizeof kCaughtCalls / sizeof kCaughtCalls[0];
 

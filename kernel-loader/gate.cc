@@ -2,16 +2,15 @@
 #include "kernel-loader/gate.h"
 
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 
 #include "kernel-loader/arena.h"
 #include "kernel-loader/caught_calls.h"
-#include "kernel-loader/descriptor_table.h"
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
+#include "kernel-loader/inherited.h"
 #include "kernel-loader/loader.h"
 
 namespace mana::loader {
@@ -22,19 +21,6 @@ constinit GateHooks hooks{};
 
 constexpr uint64_t kSameStack = 64 << 10;
 constexpr uint64_t kRedZone = 128;
-
-// Descriptors that came in a message get numbers of the application as well.
-void adopt_received(msghdr* message) {
-  for (cmsghdr* part = CMSG_FIRSTHDR(message); part != nullptr; part = CMSG_NXTHDR(message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    int* numbers = reinterpret_cast<int*>(CMSG_DATA(part));
-    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-      const long adopted = adopt_descriptor(numbers[i]);
-      numbers[i] = sys::failed(adopted) ? -1 : static_cast<int>(adopted);
-    }
-  }
-}
 
 long do_rseq(CaughtCall& call) {
   const long got = call.pass();
@@ -58,11 +44,6 @@ long do_register(CaughtCall& call) {
   return hooks.on_register(sys::pointer<UpperInterface>(call.argument(0)));
 }
 
-long wait_above(CaughtCall& call) {
-  call.block(true);
-  return 0;
-}
-
 // Those that are caught in a restarted process only (ids.h).
 bool takes_or_tells_ids(long number) {
   for (const CaughtCallRule& rule : kCaughtCalls) {
@@ -75,6 +56,10 @@ bool takes_or_tells_ids(long number) {
 long do_call(CaughtCall& call) {
   if (takes_or_tells_ids(call.number())) return do_id_call(call);
   switch (call.number()) {
+    case __NR_getrlimit:
+    case __NR_setrlimit:
+    case __NR_prlimit64:
+      return do_file_limit(call);
     case __NR_mmap:
       return do_mmap(call);
     case __NR_munmap:
@@ -110,32 +95,19 @@ long do_call(CaughtCall& call) {
     case __NR_signalfd4:
       return do_signalfd(call);
     case __NR_open:
-    case __NR_creat:
       return do_open(call, 0);
     case __NR_openat:
     case __NR_openat2:
       return do_open(call, 1);
-    case __NR_accept:
-    case __NR_accept4:
-    case __NR_recvmsg:
-    case __NR_recvmmsg:
-      return wait_above(call);
     case __NR_close:
-      return do_close(call);
-    case __NR_close_range:
-      return do_close_range(call);
     case __NR_dup:
-      return do_dup(call);
+    case __NR_fcntl:
+      return do_at_the_line(call);
     case __NR_dup2:
     case __NR_dup3:
       return do_dup_onto(call);
-    case __NR_fcntl:
-      return do_fcntl(call);
-    case __NR_pipe:
-    case __NR_pipe2:
-      return do_make_pair(call, 0);
-    case __NR_socketpair:
-      return do_make_pair(call, 3);
+    case __NR_close_range:
+      return do_close_range(call);
     case __NR_readlink:
       return do_readlink(call, 0);
     case __NR_readlinkat:
@@ -148,14 +120,10 @@ long do_call(CaughtCall& call) {
       return do_exit_group(call);
     case __NR_rseq:
       return do_rseq(call);
-    case __NR_pidfd_open:
-      return do_id_call(call);
     case kFrontEndCall:
       return do_register(call);
-    // All others make one descriptor and do not wait: socket, epoll_create, eventfd,
-    // timerfd_create, memfd_create...
-    default:
-      return adopt_descriptor(call.pass());
+    default:  // on no list of this program: a filter of the program before it, which was executed away
+      return call.pass();
   }
 }
 
@@ -164,7 +132,7 @@ long do_call(CaughtCall& call) {
 GateState& live_state() { return live; }
 const GateHooks& gate_hooks() { return hooks; }
 
-BlockingCall& CaughtCall::block(bool finish) {
+BlockingCall& CaughtCall::block() {
   // Where the waiting thread keeps its data: on its own stack.  When the handler runs on that stack
   // too, the room is the handler's own (nothing above it is written to again); else it is below the
   // red zone of the interrupted code.
@@ -175,8 +143,6 @@ BlockingCall& CaughtCall::block(bool finish) {
                                           ~uint64_t{15});
   }
   for (int i = 0; i < 6; i++) blocking->arguments[i] = argument(i);
-  blocking->finish = finish ? 1 : 0;
-  blocking->number = static_cast<uint64_t>(number_);
   blocking->return_rip = reg(REG_RIP);
   blocking->return_rsp = stack_pointer();
   set_reg(REG_RAX, static_cast<uint64_t>(number_));
@@ -184,25 +150,6 @@ BlockingCall& CaughtCall::block(bool finish) {
   set_reg(REG_RIP, live.vdso + vdso_table(live.vdso)->blocking_call);
   redirected_ = true;
   return *blocking;
-}
-
-void finish_blocking_call(CaughtCall& call) {
-  const auto* blocking = sys::pointer<const BlockingCall>(call.stack_pointer());
-  const auto made = static_cast<long>(blocking->result);
-  long result = made;
-  if (blocking->number == __NR_recvmsg) {
-    adopt_received(sys::pointer<msghdr>(blocking->arguments[1]));
-  } else if (blocking->number == __NR_recvmmsg) {
-    auto* all = sys::pointer<mmsghdr>(blocking->arguments[1]);
-    for (long i = 0; i < made; i++) adopt_received(&all[i].msg_hdr);
-  } else {
-    result = adopt_descriptor(made);
-  }
-  for (int i = 0; i < 6; i++) call.set_argument(i, blocking->arguments[i]);
-  call.set_reg(REG_EFL, blocking->flags);
-  call.set_reg(REG_RIP, blocking->return_rip);
-  call.set_reg(REG_RSP, blocking->return_rsp);
-  call.set_reg(REG_RAX, static_cast<uint64_t>(result));
 }
 
 // The handler of SIGSYS.
@@ -216,31 +163,15 @@ extern "C" void mana_gate_sigsys(int, siginfo_t* info, void* context) {
   }
   BlockingCall spare;
   CaughtCall call(info->si_syscall, interrupted, &spare);
-  if (call.number() == static_cast<long>(kFinishCall)) {
-    const uint64_t expected = live.vdso + vdso_table(live.vdso)->blocking_call_finish;
-    if (call.reg(REG_RIP) == expected)
-      finish_blocking_call(call);
-    else
-      call.set_reg(REG_RAX, static_cast<uint64_t>(-ENOSYS));
-    return;
-  }
   const long result = do_call(call);
   if (!call.redirected() || sys::failed(result))
     call.set_reg(REG_RAX, static_cast<uint64_t>(result));
 }
 
-Outcome hold_descriptors() {
+Outcome begin_lower_half() {
   if (Outcome ready = init_arena(); !ready.ok()) return ready.error();
-  if (descriptor_table().ready()) return Done{};
-  struct Limit {
-    uint64_t soft, hard;
-  } limit{};
-  sys::raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, sys::bits(&limit));
-  const int first = first_lower_descriptor(limit.soft);
-  if (first < 8)
-    return Error{"the limit of open files is too low", 0, limit.soft}.so(
-        "raise it (ulimit -n 1024)");
-  return descriptor_table().hold(first);
+  if (Outcome settled = settle_file_limit(); !settled.ok()) return settled;
+  return note_inherited();
 }
 
 namespace {
@@ -269,7 +200,6 @@ constinit bool restored = false;
 
 Outcome install_gate(const GateHooks& given) {
   hooks = given;
-  if (Outcome held = hold_descriptors(); !held.ok()) return held.error();
   if (live.vdso == 0) return Error{"no program is loaded yet"};
   if (Outcome installed = install_handlers(); !installed.ok()) return installed.error();
   settle_actions(restored);
@@ -278,14 +208,6 @@ Outcome install_gate(const GateHooks& given) {
 }
 
 bool in_original_process() { return process_kind() == ProcessKind::original; }
-
-bool gate_may_park(uint64_t rip, int64_t rax) {
-  if (live.vdso == 0 || rip < live.vdso || rip >= live.vdso + kVdsoTableOffset) return true;
-  const VdsoTable* table = vdso_table(live.vdso);
-  const uint64_t at = rip - live.vdso;
-  if (at == table->blocking_call_done) return rax < 0;
-  return at < table->blocking_call_done || at > table->blocking_call_finish;
-}
 
 void save_gate_state(GateState& state) {
   live.magic = kGateMagic;

@@ -57,9 +57,8 @@ struct GateHooks {
   bool relaunch_children;  // also MPI programs that a forked child executes
 };
 
-// Takes the numbers 3.. that are free for the application, so that whatever the lower half opens
-// lies above them. First thing in main(), while what is open is what the application inherits.
-Outcome hold_descriptors();
+// First thing in main(), while what is open is what the application inherits: from here on the halves have numbers of their own.
+Outcome begin_lower_half();
 
 // Installs the handlers of SIGSYS and 60, the filter (all threads), and for a restart the
 // application's actions.
@@ -76,17 +75,9 @@ bool in_original_process();
 // the kernel's action is).
 extern "C" AppAction mana_app_actions[kSignals];
 
-// --- parking
-// The checkpoint signal found the thread at `rip` with `rax`.  False: it stands between a caught
-// call and its completion (a descriptor not yet under its final number); send again.  Blocking
-// calls of the gate (open of a FIFO, accept, ppoll with a mask...) are made in the upper half (by
-// code in the synthetic vdso), so a thread waiting in one has a `rip` below the line, right behind
-// a syscall instruction, like any other.
-bool gate_may_park(uint64_t rip, int64_t rax);
-
 // --- state.  Fixed layout; part of the image.
 inline constexpr uint64_t kGateMagic = 0x3165746147414e4d;
-inline constexpr uint32_t kGateVersion = 1;
+inline constexpr uint32_t kGateVersion = 2;
 
 struct GateState {
   uint64_t magic;
@@ -149,7 +140,8 @@ struct Descriptor {
   char path[kPathSize];
 };
 
-// Calls each() for every descriptor of the application, in ascending order, until it returns false.
+// Calls each() for every descriptor of the application, in ascending order, until it returns false.  Which of them share an open file, and which were
+// inherited, is not known here: same_as is the number itself, the kind what the file is.
 Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), void* closure);
 // At a restart: begin keeps the new process's own 0, 1, 2; restore in ascending order of number
 // (Error: names the path and why); end gives up the numbers that were not restored, 0..2 included.

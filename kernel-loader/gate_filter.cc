@@ -4,6 +4,7 @@
 // the call was made; then at arguments.
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -11,6 +12,7 @@
 #include <cstddef>
 
 #include "kernel-loader/caught_calls.h"
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 
 namespace mana::loader {
@@ -22,7 +24,8 @@ static_assert(low_word(kArenaLow) == 0 && low_word(kArenaHigh) == 0);
 
 class FilterProgram {
  public:
-  FilterProgram(uint64_t vdso, bool restarted) : vdso_(vdso) {
+  FilterProgram(uint64_t vdso, bool restarted)
+      : vdso_(vdso), line_(static_cast<uint32_t>(first_lower_descriptor())), restarted_(restarted) {
     for (const CaughtCallRule& rule : kCaughtCalls) {
       if (restarted || !rule.restarted_only) rules_[rule_count_++] = &rule;
     }
@@ -88,7 +91,7 @@ class FilterProgram {
       jump(BPF_JEQ, low_word(exempt), 0, 1);
       give(SECCOMP_RET_ALLOW);
     }
-    switch (rule.when) {
+    switch (restarted_ && rule.always_in_restarted ? Catch::always : rule.when) {
       case Catch::always:
         break;
       case Catch::argument_set:
@@ -99,13 +102,21 @@ class FilterProgram {
         jump(BPF_JEQ, rule.value, 1, 0);
         give(SECCOMP_RET_ALLOW);
         break;
-      case Catch::duplicates:
+      case Catch::lower_number:  // -1 and its like the kernel refuses
         load(argument(rule.index, false));
-        jump(BPF_JEQ, F_DUPFD, 4, 0);
-        jump(BPF_JEQ, F_DUPFD_CLOEXEC, 3, 0);
-        jump(BPF_JEQ, F_GETFD, 2, 0);
-        jump(BPF_JEQ, F_GETFL, 1, 0);
+        jump(BPF_JGE, line_, 0, 1);
+        jump(BPF_JGE, 0x80000000, 0, 1);
         give(SECCOMP_RET_ALLOW);
+        break;
+      case Catch::lower_last:
+        load(argument(1, false));
+        jump(BPF_JGE, line_, 3, 0);
+        load(argument(2, false));
+        jump(BPF_JSET, CLOSE_RANGE_UNSHARE, 1, 0);
+        give(SECCOMP_RET_ALLOW);
+        break;
+      case Catch::path_may_matter:
+        allow_unless_path_matters(rule);
         break;
       case Catch::argument_between:
         load(argument(rule.index, false));
@@ -140,17 +151,24 @@ class FilterProgram {
     give(SECCOMP_RET_ALLOW);
   }
 
+  void allow_unless_path_matters(const CaughtCallRule& rule) {
+    if (rule.number == __NR_openat) {
+      load(argument(0, false));
+      jump(BPF_JEQ, static_cast<uint32_t>(AT_FDCWD), 1, 0);
+      give(SECCOMP_RET_ALLOW);
+    }
+    if (restarted_) return;
+    load(argument(rule.index, false));
+    jump(BPF_JSET, kPathDoesNotMatter, 0, 1);
+    give(SECCOMP_RET_ALLOW);
+  }
+
   static bool waits_in_vdso(const CaughtCallRule& rule) {
     switch (rule.number) {
       case __NR_munmap:
       case __NR_open:
       case __NR_openat:
       case __NR_openat2:
-      case __NR_creat:
-      case __NR_accept:
-      case __NR_accept4:
-      case __NR_recvmsg:
-      case __NR_recvmmsg:
       case __NR_ppoll:
       case __NR_pselect6:
       case __NR_epoll_pwait:
@@ -164,6 +182,8 @@ class FilterProgram {
   }
 
   uint64_t vdso_;
+  uint32_t line_;
+  bool restarted_;
   const CaughtCallRule* rules_[kCaughtCallCount];
   int rule_count_ = 0;
   sock_filter code_[1600];

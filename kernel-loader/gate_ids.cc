@@ -148,9 +148,7 @@ long do_id_call(CaughtCall& call) {
       return with_real_clock(call);
     case __NR_timer_create:
       return do_timer_create(call);
-    case __NR_pidfd_open:
-      return adopt_descriptor(with_real_ids(call, 1));
-    default:  // kill, tkill, rt_sigqueueinfo, sched_*, prlimit64, process_vm_*
+    default:  // kill, tkill, rt_sigqueueinfo, sched_*, process_vm_*, pidfd_open
       return with_real_ids(call, 1);
   }
 }

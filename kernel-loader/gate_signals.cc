@@ -141,7 +141,7 @@ long do_rt_sigprocmask(CaughtCall& call) {
 long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument) {
   const uint64_t mask = call.argument(mask_argument);
   if (mask != 0 && !readable_word(mask)) return -EFAULT;
-  BlockingCall& blocking = call.block(false);
+  BlockingCall& blocking = call.block();
   if (mask == 0 || call.argument(size_argument) != kMaskSize)
     return 0;  // the kernel refuses other sizes by itself
   blocking.mask = *sys::pointer<const uint64_t>(mask) & ~kOurSignals;
@@ -155,7 +155,7 @@ long do_pselect6(CaughtCall& call) {
   const uint64_t mask = sys::pointer<const uint64_t>(pair)[0];
   const uint64_t size = sys::pointer<const uint64_t>(pair)[1];
   if (mask != 0 && size == kMaskSize && !readable_word(mask)) return -EFAULT;
-  BlockingCall& blocking = call.block(false);
+  BlockingCall& blocking = call.block();
   if (mask == 0 || size != kMaskSize) return 0;
   blocking.mask = *sys::pointer<const uint64_t>(mask) & ~kOurSignals;
   blocking.mask_pair[0] = sys::bits(&blocking.mask);
@@ -169,8 +169,7 @@ long do_signalfd(CaughtCall& call) {
   if (!readable_word(call.argument(1))) return -EFAULT;
   const uint64_t mask = *sys::pointer<const uint64_t>(call.argument(1)) & ~kOurSignals;
   const uint64_t flags = call.number() == __NR_signalfd4 ? call.argument(3) : 0;
-  const long got = sys::raw(__NR_signalfd4, call.argument(0), sys::bits(&mask), kMaskSize, flags);
-  return static_cast<int>(call.argument(0)) == -1 ? adopt_descriptor(got) : got;
+  return sys::raw(__NR_signalfd4, call.argument(0), sys::bits(&mask), kMaskSize, flags);
 }
 
 Outcome install_handlers() {

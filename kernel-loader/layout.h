@@ -25,12 +25,12 @@ constexpr uint64_t page_up(uint64_t value) { return (value + kPage - 1) & ~(kPag
 constexpr bool in_upper_half(uint64_t address) { return address < kLine; }
 constexpr bool in_arena(uint64_t address) { return address >= kArenaLow && address < kArenaHigh; }
 
-// The numbers from 0 to this one (excluded) are the application's descriptors; the lower half's are
-// from here up.  The same on every lower half as long as the limit is the same.  `soft_limit`: of
-// RLIMIT_NOFILE.
-inline constexpr int kMostApplicationDescriptors = 1024;
-constexpr int first_lower_descriptor(uint64_t soft_limit) {
-  return soft_limit / 2 < kMostApplicationDescriptors ? static_cast<int>(soft_limit / 2)
+// The numbers from 0 to this one (excluded) are the application's descriptors; the lower half's are from here up (descriptor_line.h).
+// The same on every lower half as long as the hard limit of open files is.  More than the bound would cost every fork: the kernel
+// copies its table up to the highest number that is open.
+inline constexpr int kMostApplicationDescriptors = 16384;
+constexpr int first_lower_descriptor(uint64_t hard_limit) {
+  return hard_limit / 2 < kMostApplicationDescriptors ? static_cast<int>(hard_limit / 2)
                                                       : kMostApplicationDescriptors;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/elf_headers.h"
 #include "kernel-loader/sys.h"
 #include "kernel-loader/text.h"
@@ -191,7 +192,7 @@ Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* 
 
 Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure), void* closure,
                          ElfHeaders& headers) {
-  const File file(sys::open_read(path));
+  const File file(open_above(path));
   if (file.descriptor < 0) return Error{"open", -file.descriptor}.at(path);
   if (Outcome read = read_elf_headers(file.descriptor, headers); !read.ok())
     return read.error().at(path);

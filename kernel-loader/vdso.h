@@ -17,8 +17,7 @@ extern const unsigned long embedded_vdso_size;
 
 inline constexpr int kVdsoFunctions = 5;
 inline constexpr uint64_t kVdsoTableOffset = 4096;
-inline constexpr uint64_t kFinishCall =
-    FINISH_CALL;  // rax of the call that blocking_call ends with
+inline constexpr uint32_t kVdsoVersion = 2;
 
 // Offsets are from the start of the vdso.
 struct VdsoTable {
@@ -27,9 +26,9 @@ struct VdsoTable {
   uint32_t function_count;
   uint64_t functions[kVdsoFunctions];  // absolute
   uint64_t plain_calls[kVdsoFunctions];
-  uint64_t blocking_call, blocking_call_done, blocking_call_finish, blocking_call_return;
+  uint64_t blocking_call, blocking_call_done;
   uint64_t unmap_own_stack, unmap_own_stack_done;
-  uint64_t reserved[7];
+  uint64_t reserved[9];
 };
 static_assert(offsetof(VdsoTable, functions) == TABLE_FUNCTIONS);
 static_assert(sizeof(VdsoTable) == 16 + 23 * 8);
@@ -37,22 +36,15 @@ static_assert(sizeof(VdsoTable) == 16 + 23 * 8);
 // On the waiting thread's stack, above its stack pointer.
 struct BlockingCall {
   uint64_t arguments[6];  // as the application passed them
-  uint64_t finish;        // 1: a result that is not an error goes to the gate (kFinishCall)
-  uint64_t result;        // of the system call, for the finish
-  uint64_t number;
   uint64_t mask;          // the signal mask argument without the signals that stay ours
   uint64_t mask_pair[2];  // pselect6: its address and size
-  uint64_t flags;         // a system call keeps the flags register
-  uint64_t reserved;
   uint64_t return_rip, return_rsp;
+  uint64_t reserved;
 };
 static_assert(offsetof(BlockingCall, arguments) == CALL_ARGUMENTS);
-static_assert(offsetof(BlockingCall, finish) == CALL_FINISH);
-static_assert(offsetof(BlockingCall, result) == CALL_RESULT);
-static_assert(offsetof(BlockingCall, flags) == CALL_FLAGS);
 static_assert(offsetof(BlockingCall, return_rip) == CALL_RETURN_RIP);
 static_assert(offsetof(BlockingCall, return_rsp) == CALL_RETURN_RSP);
-static_assert(sizeof(BlockingCall) == 128);
+static_assert(sizeof(BlockingCall) == 96);
 
 struct Vdso {
   uint64_t address;

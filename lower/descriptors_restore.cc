@@ -19,6 +19,8 @@
 
 #include <cstring>
 
+#include "kernel-loader/descriptor_line.h"
+#include "kernel-loader/sys.h"
 #include "lower/descriptor_contents.h"
 #include "lower/moved_files.h"
 
@@ -322,9 +324,12 @@ class Restorer {
 
   Result<int> open_slave(const Descriptor& descriptor, const Contents& contents) {
     const auto master = static_cast<int>(contents.words[0]);  // a lower number
-    const int got = ioctl(master, TIOCGPTPEER, (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC);
-    if (got < 0) return failure("open a pseudo-terminal", descriptor.path);
-    return got;
+    const loader::MakingDescriptors making;
+    const long flags = (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC;
+    const long got = loader::move_above(making, sys::raw(SYS_ioctl, bits(master), TIOCGPTPEER, static_cast<uint64_t>(flags)));
+    errno = sys::failed(got) ? sys::error_of(got) : 0;
+    if (errno != 0) return failure("open a pseudo-terminal", descriptor.path);
+    return static_cast<int>(got);
   }
 
   // --- when all have their numbers

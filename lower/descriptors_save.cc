@@ -25,6 +25,7 @@
 
 #include "kernel-loader/layout.h"
 #include "lower/descriptor_contents.h"
+#include "lower/descriptor_identity.h"
 #include "lower/moved_files.h"
 
 namespace mana::lower {
@@ -435,22 +436,6 @@ std::string save_one(const Descriptor& descriptor, const Descriptors& all, Conte
   return "nothing makes it again";
 }
 
-// Numbers that share an open file without the gate's knowledge: one that came back through a socket (SCM_RIGHTS) is new
-// to it. Anonymous inodes are one for all, and not compared.
-void find_duplicates(Descriptors& all) {
-  std::map<std::pair<dev_t, ino_t>, std::vector<int>> numbers;
-  for (Descriptor& one : all) {
-    if (one.same_as != one.number || starts(one.path, "anon_inode")) continue;
-    const Inode inode = inode_of(one.number);
-    for (const int lower : numbers[{inode.device, inode.number}]) {
-      if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, lower, one.number) != 0) continue;
-      one.same_as = lower;
-      break;
-    }
-    if (one.same_as == one.number) numbers[{inode.device, inode.number}].push_back(one.number);
-  }
-}
-
 }  // namespace
 
 SavedDescriptors save_descriptors() {
@@ -463,7 +448,7 @@ SavedDescriptors save_descriptors() {
   const auto described = loader::describe_descriptors(each, &all);
   if (!described.ok())
     saved.error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
-  find_duplicates(all);
+  identify_descriptors(all);
   for (const Descriptor& descriptor : all) {
     saved.table.append(reinterpret_cast<const char*>(&descriptor), sizeof descriptor);
     Contents contents;

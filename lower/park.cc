@@ -110,7 +110,7 @@ bool leave_lower_text(greg_t* registers) {
     return true;
   }
   // Above the line only the kernel's vdso and attach_thread are left.
-  return in_upper_half(pc) && loader::gate_may_park(pc, registers[REG_RAX]);
+  return in_upper_half(pc);
 }
 
 void note_kernel_state(ParkSlot* slot) {

@@ -80,21 +80,10 @@ blocking_call:
         .cfi_signal_frame
         /* CFA (the caller's %rsp) = *(%rsp + CALL_RETURN_RSP);
          * return address at %rsp + CALL_RETURN_RIP. */
-        .cfi_escape 0x0f, 0x04, 0x77, 0xf8, 0x00, 0x06
-        .cfi_escape 0x10, 0x10, 0x03, 0x77, 0xf0, 0x00
+        .cfi_escape 0x0f, 0x04, 0x77, 0xd0, 0x00, 0x06
+        .cfi_escape 0x10, 0x10, 0x03, 0x77, 0xc8, 0x00
         syscall
-blocking_call_done:
-        movq %r11, CALL_FLAGS(%rsp)     /* a system call keeps the flags, the test does not */
-        testq %rax, %rax
-        js blocking_call_return
-        cmpq $0, CALL_FINISH(%rsp)
-        je blocking_call_return
-        movq %rax, CALL_RESULT(%rsp)
-        movl $FINISH_CALL, %eax
-        syscall                         /* caught; goes on at return_rip by itself */
-blocking_call_finish:
-        ud2
-blocking_call_return:
+blocking_call_done:                     /* from here on nothing changes the flags, which a system call keeps */
         movq CALL_ARGUMENTS + 0(%rsp), %rdi
         movq CALL_ARGUMENTS + 8(%rsp), %rsi
         movq CALL_ARGUMENTS + 16(%rsp), %rdx
@@ -103,11 +92,7 @@ blocking_call_return:
         movq CALL_ARGUMENTS + 40(%rsp), %r9
         movq CALL_RETURN_RIP(%rsp), %rcx
         .cfi_register 16, 2             /* the return address is in %rcx */
-        leaq CALL_FLAGS(%rsp), %rsp
-        .cfi_escape 0x0f, 0x03, 0x77, 0x18, 0x06
-        popfq
-        .cfi_escape 0x0f, 0x03, 0x77, 0x10, 0x06
-        movq CALL_RETURN_RSP - CALL_FLAGS - 8(%rsp), %rsp
+        movq CALL_RETURN_RSP(%rsp), %rsp
         .cfi_def_cfa %rsp, 0
         jmpq *%rcx
         .cfi_endproc
@@ -128,7 +113,7 @@ unmap_own_stack_done:
         .globl vdso_table
 vdso_table:
         .quad TABLE_MAGIC
-        .long 1                         /* version */
+        .long 2                         /* version */
         .long 5                         /* functions */
         .quad 0, 0, 0, 0, 0             /* filled at each start and restart */
         offset_of call_clock_gettime
@@ -138,10 +123,8 @@ vdso_table:
         offset_of call_getcpu
         offset_of blocking_call
         offset_of blocking_call_done
-        offset_of blocking_call_finish
-        offset_of blocking_call_return
         offset_of unmap_own_stack
         offset_of unmap_own_stack_done
-        .quad 0, 0, 0, 0, 0, 0, 0
+        .quad 0, 0, 0, 0, 0, 0, 0, 0, 0
 
         .section .note.GNU-stack, "", @progbits
