@@ -118,6 +118,14 @@ long do_call(CaughtCall& call) {
       return do_execve(call, 1);
     case __NR_exit_group:
       return do_exit_group(call);
+    case __NR_ptrace:
+    case __NR_pivot_root:
+    case __NR_prctl:
+    case __NR_chroot:
+    case __NR_unshare:
+    case __NR_setns:
+    case __NR_seccomp:
+      return do_lasting(call);
     case __NR_rseq:
       return do_rseq(call);
     case kFrontEndCall:

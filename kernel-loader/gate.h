@@ -101,12 +101,15 @@ struct GateState {
   char name[16];            // of the process, as ps shows it
   int32_t process, parent, group, session;  // ids as the application sees them
   uint64_t memory_flags;    // kMemoryFlagsWereUsed; from bit 8 on the flags of mlockall if it has MCL_FUTURE
-  uint64_t reserved[27];
+  uint64_t lasting;         // kUnshared and its like
+  uint64_t reserved[26];
 };
 // The application has called madvise or mlock in a way that leaves flags on memory, or mmap with such flags: only then
 // /proc/self/smaps, which is slow with much memory, must be read for a checkpoint.
 inline constexpr uint64_t kMemoryFlagsWereUsed = 1;
 inline constexpr int kLockAllShift = 8;
+// What the application has done that no restart brings back (gate_lasting.cc).
+inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16;
 
 void save_gate_state(GateState& state);
 // After the image is placed (the allocator learns from /proc/self/maps what is taken) and before

@@ -107,6 +107,9 @@ long do_id_call(CaughtCall& call);
 inline constexpr int kProcPathSize = 256;
 bool translate_proc_path(const char* path, char (&into)[kProcPathSize]);
 
+// --- calls with effects that a checkpoint refuses (gate_lasting.cc)
+long do_lasting(CaughtCall& call);
+
 // --- the filter (gate_filter.cc)
 // `restarted`: the calls that take or tell ids are caught, too.
 Outcome install_filter(uint64_t vdso, bool restarted);

@@ -406,6 +406,12 @@ bool has_state(const std::string& path) {
   return false;
 }
 
+bool is_message_queue(int number) {
+  constexpr unsigned long kMessageQueues = 0x19800202;  // linux/magic.h
+  struct statfs system {};
+  return fstatfs(number, &system) == 0 && static_cast<unsigned long>(system.f_type) == kMessageQueues;
+}
+
 // Why it cannot be saved; empty: it is, and `is_needed` says whether `into` is to be in the image.
 std::string save_one(const Descriptor& descriptor, const Descriptors& all, Contents& into, bool& is_needed) {
   const int number = descriptor.number;
@@ -413,6 +419,7 @@ std::string save_one(const Descriptor& descriptor, const Descriptors& all, Conte
   if (descriptor.kind == DescriptorKind::standard || descriptor.kind == DescriptorKind::inherited ||
       descriptor.same_as != number)
     return {};
+  if (is_message_queue(number)) return "a POSIX message queue belongs to its host";
   if (std::string why = save_locks(descriptor, info, into); !why.empty()) return why;
   if (descriptor.kind == DescriptorKind::device) {
     if (has_state(path)) return "device with a state of its own";

@@ -24,6 +24,7 @@
 #include "lower/memory_map.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
+#include "lower/refusals.h"
 #include "lower/stop.h"
 #include "lower/task_attributes.h"
 
@@ -300,6 +301,8 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   static loader::GateState gate;  // large
   loader::save_gate_state(gate);
   std::vector<UpperRegion> regions = upper_regions(&plan.error);
+  if (std::string why = note_segments(regions); !why.empty()) plan.error = why;
+  if (std::string why = lasting_refusal(gate); !why.empty()) plan.error = why;
   plan.memory_flags = memory_flags(gate, regions, &plan.error);
   const SavedDescriptors descriptors = save_descriptors();
   if (plan.error.empty()) plan.error = descriptors.error;

@@ -16,6 +16,7 @@ struct UpperRegion {
   uint32_t protection = 0;
   image::SegmentKind kind = image::SegmentKind::anonymous;
   uint64_t offset = 0;  // in the mapped file
+  uint64_t inode = 0;   // of it; a System V segment's id
   bool saved_elsewhere = false;  // its bytes come back with a descriptor: they may change while the image is written
   std::string name;     // path, "[heap]", "[stack]" or empty
 };

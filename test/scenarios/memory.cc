@@ -6,9 +6,11 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cinttypes>
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "test/scenario.h"
 
@@ -233,6 +235,43 @@ SCENARIO(anonymous_memory_stays_shared_with_children, .ranks = 2) {
   CHECK_EQ(in_child([&] { shared[0] = 'd'; return shared[bytes - 1] == 'c' ? 4 : 5; }), 4);
   CHECK_EQ(shared[0], 'd');
   munmap(shared, bytes);
+}
+
+// A thread that never stops writing keeps two counters, 64 MiB apart, in step: the image holds one moment, not two.
+void shared_memory_is_of_one_moment(Job& job, char* shared, std::size_t bytes) {
+  fill(shared, bytes - kPage, 13);
+  auto* first = reinterpret_cast<std::atomic<long>*>(shared);
+  auto* last = reinterpret_cast<std::atomic<long>*>(shared + bytes - kPage);
+  first->store(0);
+  last->store(0);
+  std::atomic<bool> end{false}, out_of_step{false};
+  std::thread writer([&] {
+    for (long count = first->load(); !end.load(); ++count) {
+      if (first->load() != count || last->load() != count) out_of_step = true;
+      first->store(count + 1);
+      last->store(count + 1);
+    }
+  });
+  while (first->load() == 0) std::this_thread::yield();
+  job.checkpoint_here();
+  job.checkpoint_here();
+  end = true;
+  writer.join();
+  CHECK(!out_of_step.load());
+  CHECK(is_filled(shared + kPage, bytes - 2 * kPage, 13 + static_cast<int>(kPage * 31 % 251)));
+  munmap(shared, bytes);
+}
+
+SCENARIO(shared_memory_written_all_the_while_is_of_one_moment, .ranks = 2) {
+  const std::size_t bytes = 64 << 20;
+  shared_memory_is_of_one_moment(job, map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED), bytes);
+}
+
+SCENARIO(shared_file_written_all_the_while_is_of_one_moment, .ranks = 2) {
+  const std::size_t bytes = 16 << 20;
+  const File file(bytes, 14);
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.descriptor, 0);
+  shared_memory_is_of_one_moment(job, static_cast<char*>(mapped), bytes);
 }
 
 SCENARIO(shared_file_mapping_stays_the_file, .ranks = 2) {
