@@ -95,6 +95,8 @@ void register_upper(UpperInterface* upper) {
 }
 
 void prepare_process() {
+  // While there is one thread: later the kernel waits for a grace period of RCU, some 5 ms.  Agent::start looks at the result.
+  register_barrier();
   on_init(before_mpi, join_job);
   set_leave(leave_process);
   start_lending();
