@@ -84,7 +84,8 @@ Outcome describe(int number, Descriptor& into) {
 // During a restore: the new process's own streams, and what has been restored of their numbers.
 struct Restore {
   int streams[kStandardStreams] = {-1, -1, -1};
-  bool done[kStandardStreams] = {};
+  uint64_t done[kMostApplicationDescriptors / 64] = {};
+  bool is_done(int number) const { return (done[number / 64] >> (number % 64) & 1) != 0; }
 };
 constinit Restore restore;
 
@@ -141,7 +142,7 @@ Outcome put_at(int from, const Descriptor& descriptor) {
   if (sys::failed(put))
     return Error{"give a descriptor its number", sys::error_of(put), as_argument(number)}.at(
         descriptor.path);
-  if (number < kStandardStreams) restore.done[number] = true;
+  restore.done[number / 64] |= uint64_t{1} << (number % 64);
   return Done{};
 }
 
@@ -261,7 +262,10 @@ Outcome place_descriptor(const Descriptor& descriptor, int made) {
 Outcome end_descriptor_restore() {
   for (int stream = 0; stream < kStandardStreams; stream++) {
     if (restore.streams[stream] >= 0) sys::close(restore.streams[stream]);
-    if (!restore.done[stream]) sys::close(stream);
+  }
+  if (Outcome collected = collect_numbers(); !collected.ok()) return collected;
+  for (int i = 0; i < numbers.count; i++) {
+    if (!restore.is_done(numbers.all[i])) sys::close(numbers.all[i]);
   }
   lower_file_limit();
   return Done{};

@@ -147,7 +147,8 @@ struct Descriptor {
 // inherited, is not known here: same_as is the number itself, the kind what the file is.
 Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), void* closure);
 // At a restart: begin keeps the new process's own 0, 1, 2; restore in ascending order of number
-// (Error: names the path and why); end gives up the numbers that were not restored, 0..2 included.
+// (Error: names the path and why); end closes what the new process was started with under numbers that were not restored, 0..2 included.  (What
+// its launcher and its MPI speak over lies above the line: cli/launcher.cc.)
 Outcome begin_descriptor_restore();
 Outcome restore_descriptor(const Descriptor& descriptor);
 // Instead of restore_descriptor, for what open() does not make again: `made` is a new open file of the

@@ -28,7 +28,7 @@ constexpr bool in_arena(uint64_t address) { return address >= kArenaLow && addre
 // The numbers from 0 to this one (excluded) are the application's descriptors; the lower half's are from here up (descriptor_line.h).
 // The same on every lower half as long as the hard limit of open files is.  More than the bound would cost every fork: the kernel
 // copies its table up to the highest number that is open.
-inline constexpr int kMostApplicationDescriptors = 16384;
+inline constexpr int kMostApplicationDescriptors = 8192;
 constexpr int first_lower_descriptor(uint64_t hard_limit) {
   return hard_limit / 2 < kMostApplicationDescriptors ? static_cast<int>(hard_limit / 2)
                                                       : kMostApplicationDescriptors;
