@@ -4,6 +4,7 @@
 // usage: refused KIND
 // Step 1: it is done (the step's text is `unavailable: ...` where the kernel does not let it).  Step 2: undone, where that
 // can be.
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
