@@ -17,16 +17,17 @@ namespace mana::loader {
 
 enum class Catch : uint8_t {
   always,
-  argument_set,      // argument `index` is not 0
-  argument_equals,   // low word of argument `index` is `value`
-  lower_number,      // argument `index` is a descriptor of the lower half (descriptor_line.h)
-  lower_last,        // close_range: argument 1 is not below the line, or CLOSE_RANGE_UNSHARE is set
-  path_may_matter,   // open, openat (from the working directory): argument `index` has flags with which the gate may have to answer; in a
-                     // restarted process any flags, because the path may have an id in it (ids.h)
-  argument_between,  // low word of argument `index` is in [value, last]
-  argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
+  argument_set,     // argument `index` is not 0
+  argument_equals,  // low word of argument `index` is `value`
+  lower_number,     // argument `index` is a descriptor of the lower half (descriptor_line.h)
+  lower_last,       // close_range: argument 1 is not below the line, or CLOSE_RANGE_UNSHARE is set
+  path_may_matter,  // open, openat (from the working directory): argument `index` has flags with
+                    // which the gate may have to answer; in a restarted process any flags, because
+                    // the path may have an id in it (ids.h)
+  argument_between,   // low word of argument `index` is in [value, last]
+  argument_differs,   // argument 1 is not 0 and low word of argument `index` is not `value`
   argument_negative,  // low word of argument `index` is negative
-  refuse,            // not caught: fails with errno `value`
+  refuse,             // not caught: fails with errno `value`
 };
 
 struct CaughtCallRule {
@@ -39,11 +40,14 @@ struct CaughtCallRule {
   bool always_in_restarted = false;
 };
 
-// What the gate answers is opened with O_RDONLY and nothing else than the flags that the rest of the word leaves: the front end by ld.so, with
-// O_CLOEXEC; the program through /proc/self/exe by anybody.
+// What the gate answers is a file that exists and is only read: the front end, which ld.so opens
+// with O_CLOEXEC alone, and the program, through the link /proc/self/exe.  So whoever asks for
+// one of these does not mean it.
 inline constexpr uint32_t kPathDoesNotMatter = O_ACCMODE | O_CREAT | O_NOFOLLOW | O_DIRECTORY;
 
-constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, 0, true}; }
+constexpr CaughtCallRule in_restarted(uint32_t number) {
+  return {number, Catch::always, 0, 0, 0, true};
+}
 
 // In ascending order of number: the filter searches by halves.
 inline constexpr CaughtCallRule kCaughtCalls[] = {
@@ -55,7 +59,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_rt_sigaction},
     {__NR_rt_sigprocmask, Catch::argument_differs, 0, 1 /* SIG_UNBLOCK; queries have no set */},
     {__NR_mremap},
-    {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */, 102 /* MADV_GUARD_INSTALL */},
+    {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */,
+     102 /* MADV_GUARD_INSTALL */},
     {__NR_shmat},
     {__NR_dup, Catch::lower_number, 0},
     {__NR_dup2},

@@ -66,7 +66,8 @@ void raise_limit() {
 }
 
 void lower_limit() {
-  if (--limits.raised == 0) set_soft_limit(limits.settled ? soft_limit_below_the_line() : limits.told.soft);
+  if (--limits.raised == 0)
+    set_soft_limit(limits.settled ? soft_limit_below_the_line() : limits.told.soft);
 }
 
 }  // namespace
@@ -80,7 +81,8 @@ Outcome settle_file_limit() {
   learn();
   if (limits.settled) return Done{};
   if (limits.line < kLeastDescriptors) {
-    return Error{"the limit of open files is too low", 0, limits.kernel_hard}.so("raise it (ulimit -n 1024)");
+    return Error{"the limit of open files is too low", 0, limits.kernel_hard}.so(
+        "raise it (ulimit -n 1024)");
   }
   limits.settled = true;
   if (limits.raised == 0) set_soft_limit(soft_limit_below_the_line());
@@ -139,7 +141,8 @@ long move_above(const MakingDescriptors& making, long made) {
   const auto low = static_cast<uint64_t>(made);
   const long flags = sys::raw(__NR_fcntl, low, F_GETFD);
   const bool close_on_exec = !sys::failed(flags) && (flags & FD_CLOEXEC) != 0;
-  const long moved = sys::raw(__NR_fcntl, low, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD, static_cast<uint64_t>(limits.line));
+  const long moved = sys::raw(__NR_fcntl, low, close_on_exec ? F_DUPFD_CLOEXEC : F_DUPFD,
+                              static_cast<uint64_t>(limits.line));
   if (moved == -EBADF) return kWasClosed;
   sys::close(static_cast<int>(made));
   return moved;
@@ -154,8 +157,9 @@ long open_above(const char* path, int more_flags) {
 }
 
 FileLimit seen_by_child(const FileLimit& kernel) {
-  const bool untouched = kernel.hard == limits.kernel_hard &&
-                         (kernel.soft == soft_limit_below_the_line() || kernel.soft == raised_soft_limit());
+  const bool untouched =
+      kernel.hard == limits.kernel_hard &&
+      (kernel.soft == soft_limit_below_the_line() || kernel.soft == raised_soft_limit());
   return untouched ? limits.told : kernel;
 }
 
@@ -168,8 +172,6 @@ LimitForExec::LimitForExec() : original_(is_original()), before_{} {
   kernel_limit(&wanted, nullptr);
 }
 
-LimitForExec::~LimitForExec() {
-  kernel_limit(&before_, nullptr);
-}
+LimitForExec::~LimitForExec() { kernel_limit(&before_, nullptr); }
 
 }  // namespace mana::loader

@@ -129,7 +129,8 @@ Outcome check_number(const Descriptor& descriptor) {
         .so("raise the hard limit (ulimit -Hn) to what it was at the launch");
   }
   if (!is_stray(number)) return Done{};
-  return Error{"a library of the lower half keeps the number of an application's descriptor", 0, as_argument(number)}
+  return Error{"a library of the lower half keeps the number of an application's descriptor", 0,
+               as_argument(number)}
       .at(descriptor.path)
       .so("restart it with another MPI");
 }
@@ -183,9 +184,12 @@ Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), voi
   static Descriptor descriptor;
   if (Outcome collected = collect_numbers(); !collected.ok()) return collected;
   for (int i = 0; i < numbers.count; i++) {
-    // The application stands still: what has gone meanwhile was inside a function of the lower half's libc.
+    // The application stands still: what has gone meanwhile was inside a function of the lower
+    // half's libc.
     const Outcome described = describe(numbers.all[i], descriptor);
-    if (!described.ok() && (described.error().number == ENOENT || described.error().number == EBADF)) continue;
+    if (!described.ok() &&
+        (described.error().number == ENOENT || described.error().number == EBADF))
+      continue;
     if (!described.ok()) return described;
     if (!each(descriptor, closure)) break;
   }

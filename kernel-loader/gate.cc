@@ -130,7 +130,7 @@ long do_call(CaughtCall& call) {
       return do_rseq(call);
     case kFrontEndCall:
       return do_register(call);
-    default:  // on no list of this program: a filter of the program before it, which was executed away
+    default:  // not on our list: a filter of the program that executed this one
       return call.pass();
   }
 }

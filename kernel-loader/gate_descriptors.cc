@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is left of the application's descriptor calls for the gate to do: the numbers of the lower half do not exist for it
-// (descriptor_line.h), and the limit of open files is what it has set.  In a child there is no lower half to protect, and calls are the kernel's.
+// What is left of the application's descriptor calls for the gate to do: the numbers of the lower
+// half do not exist for it (descriptor_line.h), and the limit of open files is what it has set.  In
+// a child there is no lower half to protect, and calls are the kernel's.
 #include <fcntl.h>
 #include <sys/resource.h>
 
@@ -17,7 +18,8 @@ constexpr uint64_t kCloseRangeUnshare = 2;
 
 bool is_original() { return process_kind() == ProcessKind::original; }
 
-// While a descriptor of the lower half is on its way above the line it has a number that is free to the application.
+// While a descriptor of the lower half is on its way above the line it has a number that is free to
+// the application.
 class HoldNumbers : Hold {
  public:
   HoldNumbers() : Hold(fork_local().descriptor_lock, By::lasting_process) {}
@@ -56,7 +58,8 @@ long do_close_range(CaughtCall& call) {
   const auto last = static_cast<uint32_t>(call.argument(1));
   const uint64_t flags = call.argument(2);
   const auto end = static_cast<uint32_t>(first_lower_descriptor());
-  if (first > last || (flags & kCloseRangeUnshare) != 0) return -EINVAL;  // a private table: not in this process
+  if (first > last || (flags & kCloseRangeUnshare) != 0)
+    return -EINVAL;  // a private table: not in this process
   if (first >= end) return 0;
   const HoldNumbers hold;
   return sys::raw(__NR_close_range, first, last < end ? last : end - 1, flags);
@@ -72,16 +75,20 @@ long do_file_limit(CaughtCall& call) {
       wanted = call.argument(1);
       break;
     default:  // prlimit64; of other limits and processes in a restarted process only, for its ids
-      if (static_cast<uint32_t>(call.argument(1)) != RLIMIT_NOFILE || !is_this_process(call.argument(0))) return do_id_call(call);
+      if (static_cast<uint32_t>(call.argument(1)) != RLIMIT_NOFILE ||
+          !is_this_process(call.argument(0)))
+        return do_id_call(call);
       wanted = call.argument(2);
       old = call.argument(3);
   }
   if (!is_original()) return child_file_limit(wanted, old);
   if (wanted != 0 && !(readable_word(wanted) && readable_word(wanted + 8))) return -EFAULT;
   const FileLimit before = file_limit();
-  const FileLimit asked = wanted != 0 ? *sys::pointer<const FileLimit>(wanted) : before;  // the two may be one place
+  const FileLimit asked =
+      wanted != 0 ? *sys::pointer<const FileLimit>(wanted) : before;  // the two may be one place
   if (old != 0) {
-    const long got = sys::raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, old);  // finds out a wrong pointer
+    const long got =
+        sys::raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, old);  // finds out a wrong pointer
     if (sys::failed(got)) return got;
     *sys::pointer<FileLimit>(old) = before;
   }

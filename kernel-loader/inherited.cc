@@ -35,12 +35,14 @@ bool look_at(int number, struct stat& status) {
 bool inode_is_enough(const struct stat& status) {
   if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode)) return true;
   const unsigned kind = major(status.st_rdev);
-  return S_ISCHR(status.st_mode) && (kind == 4 || kind == 5 || (kind >= kFirstUnixTerminal && kind <= kLastUnixTerminal));
+  return S_ISCHR(status.st_mode) &&
+         (kind == 4 || kind == 5 || (kind >= kFirstUnixTerminal && kind <= kLastUnixTerminal));
 }
 
 long keep(int descriptor) {
   const MakingDescriptors making;
-  return sys::raw(__NR_fcntl, static_cast<uint64_t>(descriptor), F_DUPFD_CLOEXEC, static_cast<uint64_t>(first_lower_descriptor()));
+  return sys::raw(__NR_fcntl, static_cast<uint64_t>(descriptor), F_DUPFD_CLOEXEC,
+                  static_cast<uint64_t>(first_lower_descriptor()));
 }
 
 // linux_dirent64, which no header has.
@@ -61,7 +63,8 @@ Outcome for_each_number(bool (*each)(int number, void* closure), void* closure) 
   alignas(Entry) char room[2048];
   bool more = true;
   while (more) {
-    const long got = sys::raw(__NR_getdents64, static_cast<uint64_t>(folder), sys::bits(room), sizeof room);
+    const long got =
+        sys::raw(__NR_getdents64, static_cast<uint64_t>(folder), sys::bits(room), sizeof room);
     if (got <= 0) break;
     for (long at = 0; at < got && more;) {
       const auto* entry = reinterpret_cast<const Entry*>(room + at);
@@ -83,8 +86,9 @@ Outcome add_inherited(int number, int descriptor) {
   if (!inode_is_enough(status)) {
     kept = keep(descriptor);
     if (sys::failed(kept)) {
-      return Error{"keep what was inherited as descriptor", sys::error_of(kept), static_cast<uint64_t>(number)}.so(
-          "raise the limit of open files (ulimit -n)");
+      return Error{"keep what was inherited as descriptor", sys::error_of(kept),
+                   static_cast<uint64_t>(number)}
+          .so("raise the limit of open files (ulimit -n)");
     }
   }
   inherited[inherited_count++] = {number, static_cast<int32_t>(kept), status.st_dev, status.st_ino};
@@ -112,14 +116,17 @@ void remember_numbers() {
     remembered[number / 64] |= uint64_t{1} << (number % 64);
     return true;
   };
-  static_cast<void>(for_each_number(remember, nullptr));  // without /proc nothing works, and load_program says so
+  static_cast<void>(
+      for_each_number(remember, nullptr));  // without /proc nothing works, and load_program says so
 }
 
 void find_strays() {
   const int before = stray_count;
   const auto look = [](int number, void*) {
     struct stat status;
-    if ((remembered[number / 64] >> (number % 64) & 1) != 0 || stray_count == kMostStrays || !look_at(number, status)) return true;
+    if ((remembered[number / 64] >> (number % 64) & 1) != 0 || stray_count == kMostStrays ||
+        !look_at(number, status))
+      return true;
     strays[stray_count++] = {number, status.st_dev, status.st_ino};
     return true;
   };
@@ -129,7 +136,8 @@ void find_strays() {
     TextLine(link, sizeof link).add("/proc/self/fd/").decimal(strays[i].number);
     const long length = sys::raw(__NR_readlink, sys::bits(link), sys::bits(path), sizeof path - 1);
     path[sys::failed(length) ? 0 : length] = 0;
-    report("descriptors", Error{"a library of the lower half keeps a number of the application's", 0, static_cast<uint64_t>(strays[i].number)}
+    report("descriptors", Error{"a library of the lower half keeps a number of the application's",
+                                0, static_cast<uint64_t>(strays[i].number)}
                               .at(path)
                               .so("it works, and is left out of checkpoints"));
   }
@@ -138,7 +146,9 @@ void find_strays() {
 bool is_stray(int number) {
   for (int i = 0; i < stray_count; i++) {
     struct stat status;
-    if (strays[i].number == number && look_at(number, status) && status.st_dev == strays[i].device && status.st_ino == strays[i].inode) return true;
+    if (strays[i].number == number && look_at(number, status) &&
+        status.st_dev == strays[i].device && status.st_ino == strays[i].inode)
+      return true;
   }
   return false;
 }

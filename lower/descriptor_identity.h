@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which of the application's descriptors share an open file, and which are still what the launcher gave.  Nothing is noted when the application
-// duplicates one, so it is found out while everybody stands still.
+// Which of the application's descriptors share an open file, and which are still what the launcher
+// gave.  Nothing is noted when the application duplicates one, so it is found out while everybody
+// stands still.
 #pragma once
 
 #include <vector>

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Functions that the lower program exports in the place of libc's: those that make a lasting descriptor.  What they return lies above the line
-// (kernel-loader/descriptor_line.h), for the MPI library, everything under it, and our own code alike.
+// Functions that the lower program exports in the place of libc's: those that make a lasting
+// descriptor.  What they return lies above the line (kernel-loader/descriptor_line.h), for the MPI
+// library, everything under it, and our own code alike.
 //
-// They are the kernel's calls, so they may be used where libc's may: in signal handlers, and before main.  What is left low is what a function
-// of libc opens for itself and closes before it returns: name resolution, dlopen, reading the user database, popen until pclose.  Such a number
-// can be hit only by a close or dup2 of the application to a number that it does not have, from another thread at that moment;
-// what libc keeps for itself (syslog) is found by find_strays.
+// They are the kernel's calls, so they may be used where libc's may: in signal handlers, and before
+// main.  What is left low is what a function of libc opens for itself and closes before it returns:
+// name resolution, dlopen, reading the user database, popen until pclose.  Such a number can be hit
+// only by a close or dup2 of the application to a number that it does not have, from another thread
+// at that moment; what libc keeps for itself (syslog) is found by find_strays.
 //
-// The functions are defined under names of our own, because headers define some of libc's as macros and inline functions.
+// The functions are defined under names of our own, because headers define some of libc's as macros
+// and inline functions.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +78,8 @@ int lasting_pair(int* pair, long number, Words... words) {
     }
     if (!sys::failed(first)) sys::close(static_cast<int>(first));
     if (!sys::failed(second)) sys::close(static_cast<int>(second));
-    if (first != kWasClosed && second != kWasClosed) return static_cast<int>(as_libc(sys::failed(first) ? first : second));
+    if (first != kWasClosed && second != kWasClosed)
+      return static_cast<int>(as_libc(sys::failed(first) ? first : second));
   }
 }
 
@@ -96,7 +100,8 @@ void move_received(const MakingDescriptors& making, msghdr* message) {
   for (cmsghdr* part = CMSG_FIRSTHDR(message); part != nullptr; part = CMSG_NXTHDR(message, part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
     unsigned char* at = CMSG_DATA(part);
-    for (std::size_t left = part->cmsg_len - CMSG_LEN(0); left >= sizeof(int); left -= sizeof(int), at += sizeof(int)) {
+    for (std::size_t left = part->cmsg_len - CMSG_LEN(0); left >= sizeof(int);
+         left -= sizeof(int), at += sizeof(int)) {
       int number;
       memcpy(&number, at, sizeof number);
       const long moved = move_above(making, number);
@@ -114,10 +119,17 @@ int lasting_open(int folder, const char* path, int flags, mode_t mode) {
 // fopen(3): the flags of a mode.  0 is none of them.
 bool flags_of_mode(const char* mode, int& flags) {
   switch (*mode) {
-    case 'r': flags = O_RDONLY; break;
-    case 'w': flags = O_WRONLY | O_CREAT | O_TRUNC; break;
-    case 'a': flags = O_WRONLY | O_CREAT | O_APPEND; break;
-    default: return false;
+    case 'r':
+      flags = O_RDONLY;
+      break;
+    case 'w':
+      flags = O_WRONLY | O_CREAT | O_TRUNC;
+      break;
+    case 'a':
+      flags = O_WRONLY | O_CREAT | O_APPEND;
+      break;
+    default:
+      return false;
   }
   for (const char* at = mode + 1; *at != 0 && *at != ','; ++at) {
     if (*at == '+') flags = (flags & ~O_ACCMODE) | O_RDWR;
@@ -158,8 +170,10 @@ int make_temporary(char* path, int suffix, int flags) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     unsigned char random[kRandom];
     if (getrandom(random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) return -1;
-    for (std::size_t i = 0; i < kRandom; ++i) letters[i] = kLetters[random[i] % (sizeof kLetters - 1)];
-    const int got = lasting_open(AT_FDCWD, path, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600);
+    for (std::size_t i = 0; i < kRandom; ++i)
+      letters[i] = kLetters[random[i] % (sizeof kLetters - 1)];
+    const int got =
+        lasting_open(AT_FDCWD, path, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600);
     if (got >= 0 || errno != EEXIST) return got;
   }
   return -1;
@@ -225,7 +239,9 @@ bool makes_descriptor(long number, uint64_t first) {
 bool duplicates(int command) { return command == F_DUPFD || command == F_DUPFD_CLOEXEC; }
 
 int control(int descriptor, int command, uint64_t argument) {
-  if (!duplicates(command)) return static_cast<int>(as_libc(sys::raw(__NR_fcntl, word(descriptor), word(command), argument)));
+  if (!duplicates(command))
+    return static_cast<int>(
+        as_libc(sys::raw(__NR_fcntl, word(descriptor), word(command), argument)));
   const MakingDescriptors making;
   const auto line = static_cast<uint64_t>(loader::first_lower_descriptor());
   const uint64_t least = making.in_original() && argument < line ? line : argument;
@@ -244,6 +260,7 @@ int duplicate_onto(int from, int to, long number, int flags) {
 using namespace mana::lower;
 namespace sys = mana::sys;
 
+// clang-format off: a table
 #define INTERPOSE(result, name, parameters)                                                           \
   extern "C" __attribute__((visibility("default"))) result mana_instead_of_##name parameters __asm__(#name); \
   result mana_instead_of_##name parameters

@@ -39,7 +39,9 @@ std::vector<Descriptor> described() {
   return all;
 }
 
-int open_at(const std::string& path, int flags, mode_t mode = 0) { return open(path.c_str(), flags, mode); }
+int open_at(const std::string& path, int flags, mode_t mode = 0) {
+  return open(path.c_str(), flags, mode);
+}
 
 // Runs in a child that owns nothing above 2; the result is the child's exit code.
 template <class Body>
@@ -159,7 +161,7 @@ TEST_CASE("a_missing_file_is_named") {
   REQUIRE(in_new_process([&] {
             const auto all = read_described(folder.path);
             EXPECT(begin_lower_half().ok());
-  EXPECT(begin_descriptor_restore().ok());
+            EXPECT(begin_descriptor_restore().ok());
             EXPECT(restore_descriptor(all[0]).ok());
             EXPECT(restore_descriptor(all[1]).ok());
             const Outcome missing = restore_descriptor(all[2]);
@@ -200,12 +202,16 @@ TEST_CASE("the_limit_of_open_files_is_the_applications") {
             EXPECT(set_file_limit({20, before.hard}) == 0);
             EXPECT(file_limit().soft == 20);
             rlimit kernel{};
-            EXPECT(getrlimit(RLIMIT_NOFILE, &kernel) == 0 && kernel.rlim_cur == 20 && kernel.rlim_max == before.hard);
-            EXPECT(fcntl(2, F_DUPFD, 20) < 0 && errno == EINVAL && dup2(2, 20) < 0 && errno == EBADF);
-            EXPECT(open_above("/dev/null") >= first_lower_descriptor());  // the lower half can open all the same
+            EXPECT(getrlimit(RLIMIT_NOFILE, &kernel) == 0 && kernel.rlim_cur == 20 &&
+                   kernel.rlim_max == before.hard);
+            EXPECT(fcntl(2, F_DUPFD, 20) < 0 && errno == EINVAL && dup2(2, 20) < 0 &&
+                   errno == EBADF);
+            EXPECT(open_above("/dev/null") >=
+                   first_lower_descriptor());  // the lower half can open all the same
             EXPECT(set_file_limit({before.hard, before.hard}) == 0);
             EXPECT(file_limit().soft == before.hard);
-            EXPECT(getrlimit(RLIMIT_NOFILE, &kernel) == 0 && kernel.rlim_cur == static_cast<rlim_t>(first_lower_descriptor()));
+            EXPECT(getrlimit(RLIMIT_NOFILE, &kernel) == 0 &&
+                   kernel.rlim_cur == static_cast<rlim_t>(first_lower_descriptor()));
             return 0;
           }) == 0);
 }
