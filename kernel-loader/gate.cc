@@ -287,6 +287,13 @@ bool gate_may_park(uint64_t rip, int64_t rax) {
   return at < table->blocking_call_done || at > table->blocking_call_finish;
 }
 
+bool has_rseq(uint64_t fs) {
+  if (live.rseq_length == 0) return false;
+  // Asked to unregister, the kernel compares the address (EINVAL) before the signature (EPERM): with a wrong one it changes nothing.
+  constexpr uint64_t kUnregister = 1;
+  return sys::raw(__NR_rseq, fs + static_cast<uint64_t>(live.rseq_offset), live.rseq_length, kUnregister, ~live.rseq_signature) == -EPERM;
+}
+
 void save_gate_state(GateState& state) {
   live.magic = kGateMagic;
   live.version = kGateVersion;

@@ -83,6 +83,8 @@ extern "C" AppAction mana_app_actions[kSignals];
 // code in the synthetic vdso), so a thread waiting in one has a `rip` below the line, right behind
 // a syscall instruction, like any other.
 bool gate_may_park(uint64_t rip, int64_t rax);
+// Whether the calling thread, with the upper %fs, has registered its restartable sequences: a new thread has not done it yet.
+bool has_rseq(uint64_t fs);
 
 // --- state.  Fixed layout; part of the image.
 inline constexpr uint64_t kGateMagic = 0x3165746147414e4d;

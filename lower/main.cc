@@ -169,7 +169,9 @@ namespace {
 
 int main(int argc, char** argv) {
   using namespace mana;
-  // First of all, while what is open is what the application inherits.
+  // Started again it lies elsewhere (kernel-loader/layout.h).  Where that fails, check_kernel() says so.
+  if (loader::must_lie_elsewhere(reinterpret_cast<uint64_t>(&lower::rank_process))) execv("/proc/self/exe", argv);
+  // Before anything else, while what is open is what the application inherits.
   const auto held = loader::hold_descriptors();
   lower::note_launched_attributes();
   lower::Options& options = lower::rank_process().options;

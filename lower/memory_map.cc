@@ -134,7 +134,7 @@ std::vector<UpperRegion> upper_regions(std::string* error) {
     UpperRegion region;
     uint64_t inode = 0;
     bool shared = false;
-    if (!parse(line, region, inode, shared) || region.begin >= loader::kLine) continue;
+    if (!parse(line, region, inode, shared) || !loader::is_application_memory(region.begin)) continue;
     region.kind = kind_of(shared, inode, region.name);
     if (is_device(region.name)) *error = "the application has mapped the device " + region.name + ", which cannot be saved";
     regions.push_back(std::move(region));

@@ -119,6 +119,7 @@ void note_kernel_state(ParkSlot* slot) {
   sys::raw(__NR_prctl, kPrGetTidAddress, bits(&slot->tid_address));
   sys::raw(__NR_arch_prctl, ARCH_GET_GS, bits(&slot->gs));
   sys::raw(__NR_prctl, PR_GET_NAME, bits(slot->name));
+  slot->has_rseq = loader::has_rseq(slot->fs);
 }
 
 // One signal of ours.  `release` was read before `stop`: whoever resumes clears `stop` first, so a thread that comes late

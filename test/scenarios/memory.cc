@@ -22,6 +22,10 @@ char* map(std::size_t bytes, int protection = PROT_READ | PROT_WRITE, int more_f
   return static_cast<char*>(mmap(nullptr, bytes, protection, MAP_ANONYMOUS | more_flags, -1, 0));
 }
 
+char* map_at(char* place, std::size_t bytes, int protection, int flags) {
+  return static_cast<char*>(mmap(place, bytes, protection, MAP_ANONYMOUS | flags, -1, 0));
+}
+
 void fill(char* at, std::size_t bytes, int seed) {
   for (std::size_t i = 0; i < bytes; i++) at[i] = static_cast<char>((i * 31 + static_cast<std::size_t>(seed)) % 251 + 1);
 }
@@ -201,6 +205,30 @@ SCENARIO(terabytes_reserved_and_hardly_touched, .ranks = 2) {
   CHECK(!is_readable(closed));
   CHECK_EQ(munmap(reserved, bytes), 0);
   CHECK_EQ(munmap(closed, bytes), 0);
+}
+
+// The fixed addresses of AddressSanitizer's allocator (two generations of it) and shadow.
+SCENARIO(memory_stays_where_sanitizers_want_it, .ranks = 2) {
+  constexpr std::size_t kReserved = std::size_t{4} << 40, kShadow = std::size_t{14} << 40;
+  constexpr int kFixed = MAP_FIXED_NOREPLACE | MAP_PRIVATE | MAP_NORESERVE;
+  char* places[] = {reinterpret_cast<char*>(0x500000000000), reinterpret_cast<char*>(0x600000000000)};
+  for (char* place : places) {
+    CHECK(map_at(place, kReserved, PROT_NONE, kFixed) == place);
+    CHECK(map_at(place + (kReserved >> 1), 40 * kPage, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE) == place + (kReserved >> 1));
+    fill(place + (kReserved >> 1), 20 * kPage, 7);
+  }
+  char* shadow = map_at(reinterpret_cast<char*>(0x02008fff7000), kShadow, PROT_READ | PROT_WRITE, kFixed);
+  CHECK(shadow == reinterpret_cast<char*>(0x02008fff7000));
+  for (std::size_t at = 0; at < kShadow; at += kShadow / 64) shadow[at] = 1;
+  job.checkpoint_here();
+  for (char* place : places) {
+    CHECK(is_filled(place + (kReserved >> 1), 20 * kPage, 7));
+    CHECK(!is_readable(place));
+    CHECK(mremap(place + (kReserved >> 1), 40 * kPage, 10 * kPage, 0) == place + (kReserved >> 1));
+    CHECK_EQ(munmap(place, kReserved), 0);
+  }
+  for (std::size_t at = 0; at < kShadow; at += kShadow / 64) CHECK_EQ(static_cast<int>(shadow[at]), 1);
+  CHECK_EQ(munmap(shadow, kShadow), 0);
 }
 
 SCENARIO(mapping_that_grows_down_grows_on, .ranks = 2) {

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -203,6 +204,21 @@ SCENARIO(children_can_be_run_after, .ranks = 2) {
   CHECK(pipe != nullptr && fgets(line, 49, pipe) != nullptr);
   CHECK_EQ(std::string(line), "from a child\n");
   if (pipe != nullptr) pclose(pipe);
+}
+
+// Where a thread stands that has just been made, or one whose libc does not want them.
+SCENARIO(thread_without_restartable_sequences_can_register_them_after, .ranks = 2) {
+  constexpr unsigned kUnregister = 1, kLength = 32;
+  const auto rseq = [](unsigned flags) {
+    return syscall(SYS_rseq, static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset, kLength, flags, RSEQ_SIG);
+  };
+  const bool registered = __rseq_size != 0;  // not where GLIBC_TUNABLES turn them off
+  if (registered) CHECK_EQ(rseq(kUnregister), 0);
+  job.checkpoint_here();
+  if (registered) CHECK_EQ(rseq(0), 0);
+  job.checkpoint_here();
+  if (registered) CHECK_EQ(rseq(kUnregister), 0);
+  if (registered) CHECK_EQ(rseq(0), 0);
 }
 
 SCENARIO(language_runtime_works_after, .ranks = 2) {
