@@ -327,7 +327,7 @@ Outcome restore_gate_state(const GateState& state) {
   live = state;
   restored = true;
   restore_ids();
-  __builtin_memcpy(mana_app_actions, live.actions, sizeof live.actions);
+  for (int signal = 1; signal < kSignals; signal++) remember_action(signal, live.actions[signal]);
   constexpr uint64_t kGuard = 1 << 20;
   const uint64_t heap_low = page_down(live.brk_start);
   set_arena_plan(

@@ -72,9 +72,11 @@ void assert_gate_handlers();
 // True in the process that was launched, false in its forked and vforked children.
 bool in_original_process();
 
-// The application's actions, [1..64]; the signal entry reads `handler` (one word, changed before
-// the kernel's action is).
+// The application's actions, [1..64], and where the signal entry goes on: the function that was the handler last, changed
+// before the kernel's action is.  SIG_IGN and SIG_DFL leave it: a signal whose delivery began under the action before is on its way
+// to the entry, and natively would still be handled.
 extern "C" AppAction mana_app_actions[kSignals];
+extern "C" uint64_t mana_signal_handlers[kSignals];
 
 // --- parking
 // The checkpoint signal found the thread at `rip` with `rax`.  False: it stands between a caught

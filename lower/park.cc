@@ -106,7 +106,7 @@ bool leave_lower_text(greg_t* registers) {
     return true;
   }
   if (within(pc, mana_signal_entry_begin, mana_signal_entry_end)) {
-    registers[REG_RIP] = static_cast<greg_t>(loader::mana_app_actions[registers[REG_RDI]].handler);
+    registers[REG_RIP] = static_cast<greg_t>(loader::mana_signal_handlers[registers[REG_RDI]]);
     return true;
   }
   // Above the line only the kernel's vdso and attach_thread are left.

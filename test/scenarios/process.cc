@@ -115,6 +115,35 @@ SCENARIO(signal_handlers_masks_and_stacks_outlive_the_process, .ranks = 2) {
   sigaction(SIGUSR1, &old, nullptr);
 }
 
+// Another thread ignores the signal while its delivery to the handler has begun.
+SCENARIO(signal_on_its_way_finds_a_handler_when_it_becomes_ignored, .ranks = 2) {
+  static std::atomic<int> handled;
+  handled = 0;
+  const auto storm = [&job] {
+    struct sigaction handle {}, ignore {};
+    handle.sa_handler = [](int) { ++handled; };
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGUSR2, &handle, nullptr);
+    std::atomic<bool> end{false};
+    std::thread changes([&] {
+      while (!end) {
+        sigaction(SIGUSR2, &ignore, nullptr);
+        sigaction(SIGUSR2, &handle, nullptr);
+      }
+    });
+    for (int i = 0; i < 20000; i++) raise(SIGUSR2);
+    end = true;
+    changes.join();
+    const int before = handled;
+    raise(SIGUSR2);
+    CHECK_EQ(handled - before, 1);
+  };
+  storm();
+  job.checkpoint_here();
+  storm();
+  signal(SIGUSR2, SIG_DFL);
+}
+
 SCENARIO(process_and_thread_ids_stay_what_the_application_saw, .ranks = 2) {
   const pid_t process = getpid();
   const auto thread = syscall(SYS_gettid);
