@@ -217,6 +217,13 @@ Outcome install_gate(const GateHooks& given) {
 
 bool in_original_process() { return process_kind() == ProcessKind::original; }
 
+bool has_rseq(uint64_t fs) {
+  if (live.rseq_length == 0) return false;
+  // Asked to unregister, the kernel compares the address (EINVAL) before the signature (EPERM): with a wrong one it changes nothing.
+  constexpr uint64_t kUnregister = 1;
+  return sys::raw(__NR_rseq, fs + static_cast<uint64_t>(live.rseq_offset), live.rseq_length, kUnregister, ~live.rseq_signature) == -EPERM;
+}
+
 void save_gate_state(GateState& state) {
   live.magic = kGateMagic;
   live.version = kGateVersion;
@@ -250,7 +257,7 @@ Outcome restore_gate_state(const GateState& state) {
   live = state;
   restored = true;
   restore_ids();
-  __builtin_memcpy(mana_app_actions, live.actions, sizeof live.actions);
+  for (int signal = 1; signal < kSignals; signal++) remember_action(signal, live.actions[signal]);
   constexpr uint64_t kGuard = 1 << 20;
   const uint64_t heap_low = page_down(live.brk_start);
   set_arena_plan(

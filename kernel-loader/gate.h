@@ -71,9 +71,14 @@ void assert_gate_handlers();
 // True in the process that was launched, false in its forked and vforked children.
 bool in_original_process();
 
-// The application's actions, [1..64]; the signal entry reads `handler` (one word, changed before
-// the kernel's action is).
+// The application's actions, [1..64], and where the signal entry goes on: the function that was the handler last, changed
+// before the kernel's action is.  SIG_IGN and SIG_DFL leave it: a signal whose delivery began under the action before is on its way
+// to the entry, and natively would still be handled.
 extern "C" AppAction mana_app_actions[kSignals];
+extern "C" uint64_t mana_signal_handlers[kSignals];
+
+// Whether the calling thread, with the upper %fs, has registered its restartable sequences: a new thread has not done it yet.
+bool has_rseq(uint64_t fs);
 
 // --- state.  Fixed layout; part of the image.
 inline constexpr uint64_t kGateMagic = 0x3165746147414e4d;

@@ -80,6 +80,7 @@ long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, mun
 
 // --- signals (gate_signals.cc)
 long do_rt_sigaction(CaughtCall& call);
+void remember_action(int signal, const AppAction& action);  // in the tables, not in the kernel
 long do_rt_sigprocmask(CaughtCall& call);
 // ppoll, epoll_pwait, rt_sigsuspend, rt_sigtimedwait
 long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument);

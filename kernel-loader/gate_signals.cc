@@ -13,6 +13,7 @@ namespace mana::loader {
 
 extern "C" {
 constinit AppAction mana_app_actions[kSignals] = {};
+constinit uint64_t mana_signal_handlers[kSignals] = {};
 void mana_gate_sigsys(int signal, siginfo_t* info, void* context);  // gate.cc
 }
 // The kernel returns from a handler to this: rt_sigreturn.
@@ -45,12 +46,21 @@ bool writable_action(uint64_t address) {
   return sys::raw(__NR_rt_sigaction, SIGTERM, 0, address, kMaskSize) != -EFAULT;
 }
 
+}  // namespace
+
+void remember_action(int signal, const AppAction& action) {
+  if (action.handler >= kHandlerMin) __atomic_store_n(&mana_signal_handlers[signal], action.handler, __ATOMIC_RELEASE);
+  mana_app_actions[signal] = action;
+}
+
+namespace {
+
 long virtual_action(int signal, uint64_t action, uint64_t old) {
-  AppAction& known = mana_app_actions[signal];
+  const AppAction& known = mana_app_actions[signal];
   if (old != 0 && !writable_action(old)) return -EFAULT;
   const AppAction before = known;
   if (action != 0 && process_kind() != ProcessKind::vforked)
-    known = *sys::pointer<const AppAction>(action);
+    remember_action(signal, *sys::pointer<const AppAction>(action));
   if (old != 0) *sys::pointer<AppAction>(old) = before;
   return 0;
 }
@@ -88,8 +98,7 @@ long do_rt_sigaction(CaughtCall& call) {
     if (process_kind() != ProcessKind::vforked) {
       // The word that the signal entry reads comes first: an old action in the kernel may meet the
       // new handler for a moment, but no new one an old handler.
-      __atomic_store_n(&mana_app_actions[signal].handler, asked.handler, __ATOMIC_RELEASE);
-      mana_app_actions[signal] = asked;
+      remember_action(signal, asked);
       if (asked.handler >= kHandlerMin && gate_hooks().signal_entry != 0)
         wanted.handler = gate_hooks().signal_entry;
     }

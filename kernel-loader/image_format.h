@@ -114,7 +114,8 @@ struct ThreadState {
   uint64_t tid_address;
   uint64_t record;        // address of the ThreadRecord, 0: has never called MPI
   char name[16];
-  uint64_t reserved[4];
+  uint64_t without_rseq;  // 1: it had not (yet) registered restartable sequences
+  uint64_t reserved[3];
 };
 
 // What a descriptor is made again from (lower/descriptor_contents.h says what the words and items of each kind mean).  One for an

@@ -119,7 +119,7 @@ std::vector<BlockRecord> make_blocks(const std::vector<SegmentRecord>& segments)
 std::string thread_table(std::string* error) {
   std::string bytes;
   for (const ParkSlot* slot : parked_threads()) {
-    if (slot->context >= loader::kLine) {
+    if (!loader::is_application_memory(slot->context)) {
       *error = "thread " + std::to_string(slot->tid.load()) + " stands on a stack of the lower half, which is not saved";
     }
     image::ThreadState state{};
@@ -132,6 +132,7 @@ std::string thread_table(std::string* error) {
     state.robust_bytes = slot->robust_length;
     state.tid_address = slot->tid_address;
     state.record = reinterpret_cast<uint64_t>(slot->record);
+    state.without_rseq = slot->has_rseq ? 0 : 1;
     std::memcpy(state.name, slot->name, sizeof state.name);
     bytes.append(reinterpret_cast<const char*>(&state), sizeof state);
   }

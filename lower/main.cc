@@ -182,6 +182,8 @@ namespace {
 
 int main(int argc, char** argv) {
   using namespace mana;
+  // Started again it lies elsewhere (kernel-loader/layout.h).  Where that fails, check_kernel() says so.
+  if (loader::must_lie_elsewhere(reinterpret_cast<uint64_t>(&lower::rank_process))) execv("/proc/self/exe", argv);
   const auto begun = loader::begin_lower_half();
   lower::note_launched_attributes();
   lower::Options& options = lower::rank_process().options;

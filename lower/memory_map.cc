@@ -133,7 +133,7 @@ std::vector<UpperRegion> upper_regions(std::string* error) {
   while (getline(&line, &room, maps.get()) > 0) {
     UpperRegion region;
     bool shared = false;
-    if (!parse(line, region, shared) || region.begin >= loader::kLine) continue;
+    if (!parse(line, region, shared) || !loader::is_application_memory(region.begin)) continue;
     region.kind = kind_of(shared, region.inode, region.name);
     if (is_device(region.name)) *error = "the application has mapped the device " + region.name + ", which cannot be saved";
     regions.push_back(std::move(region));

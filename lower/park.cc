@@ -106,7 +106,7 @@ bool leave_lower_text(greg_t* registers) {
     return true;
   }
   if (within(pc, mana_signal_entry_begin, mana_signal_entry_end)) {
-    registers[REG_RIP] = static_cast<greg_t>(loader::mana_app_actions[registers[REG_RDI]].handler);
+    registers[REG_RIP] = static_cast<greg_t>(loader::mana_signal_handlers[registers[REG_RDI]]);
     return true;
   }
   // Above the line only the kernel's vdso and attach_thread are left.
@@ -119,6 +119,7 @@ void note_kernel_state(ParkSlot* slot) {
   sys::raw(__NR_prctl, kPrGetTidAddress, bits(&slot->tid_address));
   sys::raw(__NR_arch_prctl, ARCH_GET_GS, bits(&slot->gs));
   sys::raw(__NR_prctl, PR_GET_NAME, bits(slot->name));
+  slot->has_rseq = loader::has_rseq(slot->fs);
 }
 
 // One signal of ours.  `release` was read before `stop`: whoever resumes clears `stop` first, so a thread that comes late

@@ -141,7 +141,7 @@ class RestoredThreads {
       thread.go = &go_;
       thread.upper = upper;
       thread.tid.store(getpid());
-      if (gate.rseq_length != 0) {
+      if (gate.rseq_length != 0 && state.without_rseq == 0) {
         thread.rseq_address = state.fs + static_cast<uint64_t>(gate.rseq_offset);
         thread.rseq_bytes = gate.rseq_length;
         thread.rseq_signature = gate.rseq_signature;
