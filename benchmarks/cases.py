@@ -19,7 +19,7 @@ CALL_GOALS = {
 }
 
 
-GATE_GOALS = {"clock_gettime": Goal(1, 5), "gettimeofday": Goal(1, 5), "8 threads, 20,000 malloc and free each": Goal(1.02)}
+GATE_GOALS = {"clock_gettime": Goal(1, 5), "gettimeofday": Goal(1, 5), "8 threads, 200,000 malloc and free each": Goal(1.02)}
 
 
 class Effort:
@@ -88,9 +88,12 @@ def programs(setup: launch.Setup, effort: Effort) -> list[Case]:
     commands = {
         "tar of 20,000 small files": (Goal(1.3), ["tar", "cf", str(setup.work / "files.tar"), "-C", str(files), "."]),
         "compile of a C++ file": (NO_GOAL, ["g++", "-O1", "-c", "-o", str(setup.work / "source.o"), str(source)]),
+        "python3 importing NumPy": (NO_GOAL, ["/usr/bin/python3", "-c", "import numpy"]),
         "python3 with 40 modules": (NO_GOAL, ["/usr/bin/python3", "-c", "import asyncio, decimal, email.mime.text, http.client, json, "
                                               "logging.handlers, multiprocessing, sqlite3, ssl, subprocess, unittest, xml.dom.minidom"]),
     }
+    if subprocess.run(["/usr/bin/python3", "-c", "import numpy"], capture_output=True, check=False).returncode == 0:
+        commands["python3 importing NumPy"] = (NO_GOAL, ["/usr/bin/python3", "-c", "import numpy"])
     cases = []
     for name, (goal, command) in commands.items():
         case = Case(name, "s", goal, "-")
@@ -136,7 +139,10 @@ class Checkpoints:
 
     def start(self, mebibytes: int) -> launch.Running:
         command = [self.setup.program("steps"), str(mebibytes), str(self.end_file)]
-        running = launch.Running(self.setup, self.setup.side("ours", command, self.directory))
+        return self.run(self.setup.side("ours", command, self.directory))
+
+    def run(self, command: list[str]) -> launch.Running:
+        running = launch.Running(self.setup, command)
         try:
             running.next_step()
             while not (self.directory / "control.json").exists():  # the agents find each other while the program runs
@@ -213,8 +219,7 @@ def storage(setup: launch.Setup, effort: Effort) -> list[Case]:
                 checkpoint.add("ours", took)
                 ended = time.time_ns()
                 checkpoints.end_file.touch()
-                gaps = [gap for _, at, gap in running.steps_until_end() if begun <= at - gap and at - gap <= ended]
-                still.add("ours", max(gaps, default=0) / 1e6)
+                still.add("ours", longest_gap(running, begun, ended))
             finally:
                 running.kill()
             restart.add("native", first_step(setup, setup.ranks([setup.program("steps"), "0", str(checkpoints.end_file)])))
@@ -222,6 +227,50 @@ def storage(setup: launch.Setup, effort: Effort) -> list[Case]:
                 setup, setup.ranks([setup.tool("mana_restart"), "--ckpt-dir", str(checkpoints.directory)])))
     source.unlink()
     return [checkpoint, still, restart]
+
+
+def longest_gap(running: launch.Running, begun: int, ended: int) -> float:
+    """Milliseconds between two steps, the longest that began in [begun, ended] ns.  The end file is there."""
+    return max((gap for _, at, gap in running.steps_until_end() if begun <= at - gap <= ended), default=0) / 1e6
+
+
+def process(setup: launch.Setup, effort: Effort) -> list[Case]:
+    """One process without MPI: 1 GiB of random data, and what threads and descriptors add to a small one."""
+    if setup.mpi != setup.first_mpi:
+        return []
+    size = 8 if effort.quick else 1024
+    large = [Case(f"{size} MiB process: checkpoint", "s", Goal(limit=0.5), "-"),
+             Case(f"{size} MiB process: stand-still", "ms", Goal(limit=60), "-"),
+             Case(f"{size} MiB process: restart", "ms", Goal(limit=150), "-")]
+    for _ in range(effort.storage_rounds):
+        for case, value in zip(large, checkpoint_of_one(setup, size, 0, 0)):
+            case.add("ours", value)
+    # "native" is ours without them.
+    added = [Case(f"8 threads, 100 descriptors: {what}", "ms", Goal(1, 10), "-") for what in ("checkpoint", "stand-still", "restart")]
+    for side in effort.in_turn(2 * effort.storage_rounds):
+        threads, descriptors = (0, 0) if side == "native" else (8, 100)
+        took, still, restarted = checkpoint_of_one(setup, 0, threads, descriptors)
+        for case, value in zip(added, (1000 * took, still, restarted)):
+            case.add(side, value)
+    return large + added
+
+
+def checkpoint_of_one(setup: launch.Setup, mebibytes: int, threads: int, descriptors: int) -> tuple[float, float, float]:
+    """(seconds until committed, ms of stand-still, ms from starting mana_restart to the end of the first step)."""
+    with Checkpoints(setup) as checkpoints:
+        ours = ["--ckpt-dir", str(checkpoints.directory)]
+        running = checkpoints.run([setup.tool("mana_launch"), *ours, str(setup.build / "benchmarks" / "process"), str(mebibytes),
+                                   str(checkpoints.end_file), str(threads), str(descriptors)])
+        try:
+            os.sync()
+            begun = time.time_ns()
+            took, _ = checkpoints.take(running)
+            ended = time.time_ns()
+            checkpoints.end_file.touch()
+            still = longest_gap(running, begun, ended)
+        finally:
+            running.kill()
+        return took, still, first_step(setup, [setup.tool("mana_restart"), *ours])
 
 
 def first_step(setup: launch.Setup, command: list[str]) -> float:
@@ -236,4 +285,4 @@ def first_step(setup: launch.Setup, command: list[str]) -> float:
 
 
 COMPARED = {"calls": calls, "gate": gate, "programs": programs, "melt": melt}
-ALL = COMPARED | {"image": image_size, "storage": storage}
+ALL = COMPARED | {"image": image_size, "storage": storage, "process": process}

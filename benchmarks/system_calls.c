@@ -96,7 +96,7 @@ static void body_exec(void) {
 static void* allocate(void* seed) {
   uint32_t random = (uint32_t)(uintptr_t)seed + 1;
   void* held[64] = {0};
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 200000; ++i) {
     random = random * 1664525 + 1013904223;
     void** slot = &held[random >> 26];
     free(*slot);
@@ -163,7 +163,7 @@ int main(int argc, char** argv) {
       {"open, close", body_open_close},
       {"mmap, munmap 64 KiB", body_mmap_munmap},
       {"malloc, free 1 MiB", body_large_malloc},
-      {"8 threads, 20,000 malloc and free each", body_malloc},
+      {"8 threads, 200,000 malloc and free each", body_malloc},
       {"thread create, join", body_thread},
       {"fork, wait", body_fork},
       {"fork, exec true, wait", body_exec},

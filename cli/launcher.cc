@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "control/launcher_end.h"
+#include "kernel-loader/layout.h"
 
 namespace mana::cli {
 namespace {
@@ -147,9 +148,12 @@ void exec_lower(const Launcher& launcher, Mpi mpi, std::vector<std::string> argu
   }
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
-  const int first_free = static_cast<int>(std::min<rlim_t>(1024, files.rlim_cur / 2));
-  move_launcher_descriptor("PMI_FD", first_free);
-  move_launcher_descriptor("HYDI_CONTROL_FD", first_free);
+  const rlimit with_room{files.rlim_max, files.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &with_room);
+  for (const char* variable : {"PMI_FD", "HYDI_CONTROL_FD"}) {
+    move_launcher_descriptor(variable, loader::first_lower_descriptor(files.rlim_max));
+  }
+  setrlimit(RLIMIT_NOFILE, &files);
 
   const std::string program = lower_program(mpi);
   std::vector<std::string> all = {program};

@@ -24,6 +24,7 @@ using mana::cli::Mpi;
 struct Wanted {  // what the program's own list of libraries says
   Mpi abi = Mpi::none;
   std::string unserved;
+  bool thread_sanitizer = false;
 };
 
 // SONAMEs of MPI libraries.  Those of the MPICH family share one ABI since 2014 (MPICH ABI compatibility initiative).
@@ -36,6 +37,8 @@ bool note_library(const char* name, void* closure) {
     wanted.abi = Mpi::mpich;
   } else if (library.starts_with("libmpi.so") || library.starts_with("libmpich.so") || library.starts_with("libmpi_abi.so")) {
     wanted.unserved = library;
+  } else if (library.starts_with("libtsan.so")) {
+    wanted.thread_sanitizer = true;
   }
   return true;
 }
@@ -74,12 +77,17 @@ int main(int argc, char** argv) {
   if (looked.ok()) looked = mana::loader::inspect_program(path, program);
   Wanted wanted;
   if (looked.ok()) looked = mana::loader::needed_libraries(program.path, note_library, &wanted);
-  const bool served = wanted.abi != Mpi::none || wanted.unserved.empty();
+  const bool served = (wanted.abi != Mpi::none || wanted.unserved.empty()) && !wanted.thread_sanitizer;
   if (executed && !(looked.ok() && served)) execute_natively(path, *executed, command);
   if (!looked.ok()) {
     mana::loader::report("launch", looked.error());
     mana::control::end_job_at_launcher(1);
     return 1;
+  }
+  if (wanted.thread_sanitizer) {
+    mana::cli::give_up(launcher, fmt::format("launch: {} is built with ThreadSanitizer, whose shadow memory covers the addresses where an application is "
+                                             "placed; build it without -fsanitize=thread (-fsanitize=address can be launched)",
+                                             program.path));
   }
   if (!served) {
     mana::cli::give_up(launcher, fmt::format("launch: {} is built for the MPI ABI of {}, which no front end serves; build it with "

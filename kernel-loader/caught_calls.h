@@ -5,6 +5,8 @@
 #pragma once
 
 #include <asm/unistd.h>
+#include <fcntl.h>
+#include <sys/resource.h>
 
 #include <cstdint>
 
@@ -15,14 +17,17 @@ namespace mana::loader {
 
 enum class Catch : uint8_t {
   always,
-  argument_set,      // argument `index` is not 0
-  argument_equals,   // low word of argument `index` is `value`
-  duplicates,        // fcntl with F_DUPFD, F_DUPFD_CLOEXEC, or one that tells an open number from a
-                     // closed one
-  argument_between,  // low word of argument `index` is in [value, last]
-  argument_differs,  // argument 1 is not 0 and low word of argument `index` is not `value`
+  argument_set,     // argument `index` is not 0
+  argument_equals,  // low word of argument `index` is `value`
+  lower_number,     // argument `index` is a descriptor of the lower half (descriptor_line.h)
+  lower_last,       // close_range: argument 1 is not below the line, or CLOSE_RANGE_UNSHARE is set
+  path_may_matter,  // open, openat (from the working directory): argument `index` has flags with
+                    // which the gate may have to answer; in a restarted process any flags, because
+                    // the path may have an id in it (ids.h)
+  argument_between,   // low word of argument `index` is in [value, last]
+  argument_differs,   // argument 1 is not 0 and low word of argument `index` is not `value`
   argument_negative,  // low word of argument `index` is negative
-  refuse,            // not caught: fails with errno `value`
+  refuse,             // not caught: fails with errno `value`
 };
 
 enum class In : uint8_t {
@@ -41,7 +46,14 @@ struct CaughtCallRule {
   uint32_t mask = 0xffffffff;  // of the argument, for argument_between
 };
 
-constexpr CaughtCallRule in_restarted(uint32_t number) { return {number, Catch::always, 0, 0, 0, In::restarted}; }
+// What the gate answers is a file that exists and is only read: the front end, which ld.so opens
+// with O_CLOEXEC alone, and the program, through the link /proc/self/exe.  So whoever asks for
+// one of these does not mean it.
+inline constexpr uint32_t kPathDoesNotMatter = O_ACCMODE | O_CREAT | O_NOFOLLOW | O_DIRECTORY;
+
+constexpr CaughtCallRule in_restarted(uint32_t number) {
+  return {number, Catch::always, 0, 0, 0, In::restarted};
+}
 constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_t value) {
   return {number, Catch::argument_equals, index, value, 0, In::restarted};
 }
@@ -49,28 +61,23 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
 // In ascending order of number: the filter searches by halves.  A call with several rules is caught when one of them holds; the first
 // one says whether the call is there for its ids alone (gate_ids.cc).
 inline constexpr CaughtCallRule kCaughtCalls[] = {
-    {__NR_open},
-    {__NR_close},
+    {__NR_open, Catch::path_may_matter, 1},
+    {__NR_close, Catch::lower_number, 0},
     {__NR_mmap},
     {__NR_munmap},
     {__NR_brk},
     {__NR_rt_sigaction},
     {__NR_rt_sigprocmask, Catch::argument_differs, 0, 1 /* SIG_UNBLOCK; queries have no set */},
-    {__NR_ioctl, Catch::argument_equals, 1, 0x5441 /* TIOCGPTPEER */},
     in_restarted_if(__NR_ioctl, 1, 0x540f /* TIOCGPGRP */),
     in_restarted_if(__NR_ioctl, 1, 0x5410 /* TIOCSPGRP */),
     in_restarted_if(__NR_ioctl, 1, 0x5429 /* TIOCGSID */),
-    {__NR_pipe},
     {__NR_mremap},
-    {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */, 102 /* MADV_GUARD_INSTALL */},
+    {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */,
+     102 /* MADV_GUARD_INSTALL */},
     {__NR_shmat},
-    {__NR_dup},
+    {__NR_dup, Catch::lower_number, 0},
     {__NR_dup2},
     in_restarted(__NR_getpid),
-    {__NR_socket},
-    {__NR_accept},
-    {__NR_recvmsg},
-    {__NR_socketpair},
     in_restarted_if(__NR_getsockopt, 2, 17 /* SO_PEERCRED */),
     {__NR_execve},
     in_restarted(__NR_exit),
@@ -78,14 +85,15 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_wait4, Catch::argument_between, 0, 0x80000000, 0xfffffffe, In::restarted},
     in_restarted(__NR_kill),
     {__NR_uname, Catch::always, 0, 0, 0, In::named_host},
-    {__NR_fcntl, Catch::duplicates, 1},
+    {__NR_fcntl, Catch::lower_number, 0},
     in_restarted_if(__NR_fcntl, 1, 5 /* F_GETLK */),
     in_restarted_if(__NR_fcntl, 1, 36 /* F_OFD_GETLK */),
     // F_SETOWN, F_GETOWN; F_SETOWN_EX, F_GETOWN_EX
     {__NR_fcntl, Catch::argument_between, 1, 8, 9, In::restarted},
     {__NR_fcntl, Catch::argument_between, 1, 15, 16, In::restarted},
-    {__NR_creat},
     {__NR_readlink},
+    {__NR_getrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
+    {__NR_ptrace, Catch::argument_between, 0, 16 /* PTRACE_ATTACH */, 0x4206 /* PTRACE_SEIZE */},
     in_restarted(__NR_setpgid),
     in_restarted(__NR_getppid),
     in_restarted(__NR_getpgrp),
@@ -105,6 +113,10 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_mlock},
     {__NR_mlockall},
     {__NR_munlockall},
+    {__NR_pivot_root},
+    {__NR_prctl, Catch::argument_equals, 0, 22 /* PR_SET_SECCOMP */},
+    {__NR_setrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
+    {__NR_chroot},
     in_restarted(__NR_gettid),
     in_restarted(__NR_tkill),
     // Of the futexes those with priority inheritance: FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI; WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2;
@@ -113,7 +125,6 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_futex, Catch::argument_between, 1, 11, 13, In::restarted, 0xfffffe7f},
     in_restarted(__NR_sched_setaffinity),
     in_restarted(__NR_sched_getaffinity),
-    {__NR_epoll_create},
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
     {__NR_clock_gettime, Catch::argument_negative, 0, 0, 0, In::restarted},
@@ -121,58 +132,40 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_clock_nanosleep, Catch::argument_negative, 0, 0, 0, In::restarted},
     {__NR_exit_group},
     in_restarted(__NR_tgkill),
-    {__NR_mq_open},
     in_restarted_if(__NR_waitid, 0, 2 /* P_PGID */),
     in_restarted(__NR_ioprio_set),
     in_restarted(__NR_ioprio_get),
-    {__NR_inotify_init},
     in_restarted(__NR_migrate_pages),
-    {__NR_openat},
+    {__NR_openat, Catch::path_may_matter, 2},
     {__NR_readlinkat},
     {__NR_pselect6, Catch::argument_set, 5},
     {__NR_ppoll, Catch::argument_set, 3},
+    {__NR_unshare},
     in_restarted(__NR_get_robust_list),
     in_restarted(__NR_move_pages),
     {__NR_epoll_pwait, Catch::argument_set, 4},
     {__NR_signalfd},
-    {__NR_timerfd_create},
-    {__NR_eventfd},
-    {__NR_accept4},
     {__NR_signalfd4},
-    {__NR_eventfd2},
-    {__NR_epoll_create1},
     {__NR_dup3},
-    {__NR_pipe2},
-    {__NR_inotify_init1},
     in_restarted(__NR_rt_tgsigqueueinfo),
-    {__NR_perf_event_open},
-    {__NR_recvmmsg},
-    {__NR_fanotify_init},
+    {__NR_prlimit64, Catch::argument_equals, 1, RLIMIT_NOFILE},
     in_restarted(__NR_prlimit64),
-    {__NR_open_by_handle_at},
+    {__NR_setns},
     in_restarted(__NR_process_vm_readv),
     in_restarted(__NR_process_vm_writev),
     in_restarted(__NR_sched_setattr),
     in_restarted(__NR_sched_getattr),
-    {__NR_memfd_create},
+    {__NR_seccomp, Catch::argument_between, 0, 0, 1 /* SECCOMP_SET_MODE_FILTER */},
     {__NR_execveat},
-    {__NR_userfaultfd},
     {__NR_mlock2},
     {__NR_rseq},
-    {__NR_io_uring_setup},
-    {__NR_open_tree},
-    {__NR_fsopen},
-    {__NR_fsmount},
-    {__NR_fspick},
-    {__NR_pidfd_open},
+    in_restarted(__NR_pidfd_open),
     // A child made with CLONE_CLEAR_SIGHAND loses our SIGSYS handler but not the filter; libcs go
     // on with clone.
     {__NR_clone3, Catch::refuse, 0, 38 /* ENOSYS */},
-    {__NR_close_range},
+    {__NR_close_range, Catch::lower_last},
     {__NR_openat2},
-    {438 /* pidfd_getfd */},
     {441 /* epoll_pwait2 */, Catch::argument_set, 4},
-    {447 /* memfd_secret */},
     {static_cast<uint32_t>(kFrontEndCall)},
     {static_cast<uint32_t>(kFinishCall)},
 };

@@ -40,12 +40,12 @@ Outcome check_fixed_noreplace() {
   return Done{};
 }
 
-// The lower half must lie above the line.  Under "ulimit -s unlimited" at exec it would not.
+// The lower half must lie above the line and outside of the windows.  Under "ulimit -s unlimited" at exec it would not.
 Outcome check_layout() {
   MapsReader maps;
   if (!maps.ok()) return Error{"open /proc/self/maps"}.so("mount /proc");
   for (MapsLine line; maps.next(line);) {
-    if (line.region.low < kLine && line.region.high > kPage) {
+    if (touches_application_memory(line.region) && line.region.high > kPage) {
       return Error{"something of the lower half lies in the upper half's address range", 0,
                    line.region.low, line.region.length()}
           .so("start it with mana_launch or mana_restart, which set a finite stack limit first");

@@ -3,10 +3,14 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
-#include "kernel-loader/descriptor_table.h"
-#include "kernel-loader/gate_data.h"
+#include "kernel-loader/descriptor_line.h"
+#include "kernel-loader/gate.h"
+#include "kernel-loader/inherited.h"
+#include "kernel-loader/layout.h"
+#include "kernel-loader/sys.h"
 #include "kernel-loader/text.h"
 
 namespace mana::loader {
@@ -23,7 +27,7 @@ uint64_t as_argument(int number) { return static_cast<uint64_t>(number); }
 bool read_fdinfo(int number, Descriptor& into) {
   char path[64];
   TextLine(path, sizeof path).add("/proc/self/fdinfo/").decimal(number);
-  const long file = sys::open_read(path);
+  const long file = open_above(path);
   if (sys::failed(file)) return false;
   char text[256];
   const long got = sys::read(static_cast<int>(file), text, sizeof text - 1);
@@ -50,17 +54,7 @@ DescriptorKind kind_of(uint32_t mode) {
   return DescriptorKind::other;
 }
 
-int lowest_that_shares(int number) {
-  const DescriptorTable& table = descriptor_table();
-  for (int lower = 0; lower < number; lower++) {
-    if (table.description(lower) == table.description(number) && is_application_descriptor(lower))
-      return lower;
-  }
-  return number;
-}
-
 Outcome describe(int number, Descriptor& into) {
-  const DescriptorTable& table = descriptor_table();
   into.number = number;
   into.offset = 0;
   into.flags = 0;
@@ -77,13 +71,8 @@ Outcome describe(int number, Descriptor& into) {
   const long seen = sys::raw(__NR_fstat, as_argument(number), sys::bits(&status));
   if (sys::failed(seen)) return Error{"fstat", sys::error_of(seen)}.at(link);
   into.kind = kind_of(status.st_mode);
-  into.same_as = lowest_that_shares(number);
-  for (int stream = 0; stream < kStandardStreams; stream++) {
-    if (!table.is_inherited(number, stream)) continue;
-    into.kind = DescriptorKind::standard;
-    into.standard_number = stream;
-  }
-  if (into.kind == DescriptorKind::other || into.kind == DescriptorKind::standard) return Done{};
+  into.same_as = number;
+  if (into.kind == DescriptorKind::other) return Done{};
   struct stat named;
   const long there = sys::raw(__NR_stat, sys::bits(into.path), sys::bits(&named));
   const bool same_file =
@@ -92,16 +81,23 @@ Outcome describe(int number, Descriptor& into) {
   return Done{};
 }
 
-// The new process's own streams during a restore, and what has been restored.
+// During a restore: the new process's own streams, and what has been restored of their numbers.
 struct Restore {
   int streams[kStandardStreams] = {-1, -1, -1};
   uint64_t done[kMostApplicationDescriptors / 64] = {};
+  bool is_done(int number) const { return (done[number / 64] >> (number % 64) & 1) != 0; }
 };
 constinit Restore restore;
 
+// Above the line: below it the numbers are being given away.
+long open_for_restore(const char* path, int flags) {
+  const MakingDescriptors making;
+  return move_above(making, sys::raw(__NR_openat, kHere, sys::bits(path), as_argument(flags)));
+}
+
 Result<int> open_again(const Descriptor& descriptor) {
   const int flags = (descriptor.flags & ~kNotAgain) | O_CLOEXEC | O_NOCTTY;
-  const long got = sys::raw(__NR_openat, kHere, sys::bits(descriptor.path), as_argument(flags));
+  const long got = open_for_restore(descriptor.path, flags);
   if (sys::failed(got))
     return Error{"open again for the application", sys::error_of(got)}.at(descriptor.path);
   const int opened = static_cast<int>(got);
@@ -125,15 +121,25 @@ Result<int> open_again(const Descriptor& descriptor) {
   return opened;
 }
 
-Outcome check_number(int number) {
-  if (number >= 0 && number < descriptor_table().first_lower()) return Done{};
-  return Error{"the application's descriptor is above the limit of open files", 0,
-               as_argument(number), as_argument(descriptor_table().first_lower())}
-      .so("raise it (ulimit -n) to what it was at the launch");
+Outcome check_number(const Descriptor& descriptor) {
+  const int number = descriptor.number;
+  if (number < 0 || number >= first_lower_descriptor()) {
+    return Error{"the application's descriptor is above the limit of open files", 0,
+                 as_argument(number), as_argument(first_lower_descriptor())}
+        .so("raise the hard limit (ulimit -Hn) to what it was at the launch");
+  }
+  if (!is_stray(number)) return Done{};
+  return Error{"a library of the lower half keeps the number of an application's descriptor", 0,
+               as_argument(number)}
+      .at(descriptor.path)
+      .so("restart it with another MPI");
 }
 
-Outcome settled(long put, const Descriptor& descriptor) {
+Outcome put_at(int from, const Descriptor& descriptor) {
   const int number = descriptor.number;
+  const MakingDescriptors alone;
+  const long put = sys::raw(__NR_dup3, as_argument(from), as_argument(number),
+                            descriptor.close_on_exec != 0 ? O_CLOEXEC : 0);
   if (sys::failed(put))
     return Error{"give a descriptor its number", sys::error_of(put), as_argument(number)}.at(
         descriptor.path);
@@ -141,22 +147,50 @@ Outcome settled(long put, const Descriptor& descriptor) {
   return Done{};
 }
 
-long put_at(int from, const Descriptor& descriptor) {
-  return sys::raw(__NR_dup3, as_argument(from), as_argument(descriptor.number),
-                  descriptor.close_on_exec != 0 ? O_CLOEXEC : 0);
+Outcome restore_stream(const Descriptor& descriptor) {
+  const int stream = descriptor.standard_number;
+  if (stream < 0 || stream >= kStandardStreams)
+    return Error{"unusable description of a descriptor", 0, as_argument(descriptor.number)};
+  if (restore.streams[stream] < 0) {
+    const long null = open_for_restore("/dev/null", O_RDWR | O_CLOEXEC);
+    if (sys::failed(null)) return Error{"open", sys::error_of(null)}.at("/dev/null");
+    restore.streams[stream] = static_cast<int>(null);
+    if (Outcome added = add_inherited(stream, restore.streams[stream]); !added.ok()) return added;
+  }
+  return put_at(restore.streams[stream], descriptor);
+}
+
+// The application's numbers, in ascending order.  Only the agent asks; too large for its stack.
+struct Numbers {
+  int count = 0;
+  int all[kMostApplicationDescriptors];
+};
+constinit Numbers numbers{};
+
+Outcome collect_numbers() {
+  numbers.count = 0;
+  const auto add = [](int number, void*) {
+    if (!is_stray(number)) numbers.all[numbers.count++] = number;
+    return true;
+  };
+  if (Outcome listed = for_each_number(add, nullptr); !listed.ok()) return listed;
+  std::sort(numbers.all, numbers.all + numbers.count);
+  return Done{};
 }
 
 }  // namespace
 
 Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), void* closure) {
-  static Descriptor descriptor;  // only the agent calls this; too large for its smaller stacks
-  for (int number = 0; number < descriptor_table().first_lower(); number++) {
-    if (!is_application_descriptor(number)) continue;
-    if (Outcome described = describe(number, descriptor); !described.ok()) return described;
-    // What a launcher or a shell left open (a pipe of its own, say) was never the application's work: it is closed
-    // after a restart, as it would be under another launcher.
-    if (descriptor.kind == DescriptorKind::other && descriptor_table().was_inherited(number))
-      descriptor.kind = DescriptorKind::inherited;
+  static Descriptor descriptor;
+  if (Outcome collected = collect_numbers(); !collected.ok()) return collected;
+  for (int i = 0; i < numbers.count; i++) {
+    // The application stands still: what has gone meanwhile was inside a function of the lower
+    // half's libc.
+    const Outcome described = describe(numbers.all[i], descriptor);
+    if (!described.ok() &&
+        (described.error().number == ENOENT || described.error().number == EBADF))
+      continue;
+    if (!described.ok()) return described;
     if (!each(descriptor, closure)) break;
   }
   return Done{};
@@ -192,12 +226,13 @@ const char* cannot_restore(const Descriptor& descriptor) {
 }
 
 Outcome begin_descriptor_restore() {
-  if (Outcome held = hold_descriptors(); !held.ok()) return held.error();
+  find_strays();  // since main began nobody but the lower half has opened anything
   restore = Restore{};
+  raise_file_limit();
   for (int stream = 0; stream < kStandardStreams; stream++) {
-    if (!is_application_descriptor(stream)) continue;
     const long kept = sys::raw(__NR_fcntl, as_argument(stream), F_DUPFD_CLOEXEC,
-                               as_argument(descriptor_table().first_lower()));
+                               as_argument(first_lower_descriptor()));
+    if (kept == -EBADF) continue;
     if (sys::failed(kept))
       return Error{"keep a standard stream", sys::error_of(kept), as_argument(stream)};
     restore.streams[stream] = static_cast<int>(kept);
@@ -206,53 +241,37 @@ Outcome begin_descriptor_restore() {
 }
 
 Outcome restore_descriptor(const Descriptor& descriptor) {
-  DescriptorTable& table = descriptor_table();
-  const int number = descriptor.number;
-  if (Outcome known = check_number(number); !known.ok()) return known;
+  if (Outcome known = check_number(descriptor); !known.ok()) return known;
   if (descriptor.kind == DescriptorKind::inherited) return Done{};
-  const bool duplicate = descriptor.same_as >= 0 && descriptor.same_as < number;
+  const bool duplicate = descriptor.same_as >= 0 && descriptor.same_as < descriptor.number;
   if (const char* why = cannot_restore(descriptor); why != nullptr && !duplicate) {
     return Error{"the application's descriptor cannot be made again"}.at(descriptor.path).so(why);
   }
-  long put;
-  if (descriptor.kind == DescriptorKind::standard) {
-    const int stream = descriptor.standard_number;
-    if (stream < 0 || stream >= kStandardStreams)
-      return Error{"unusable description of a descriptor", 0, as_argument(number)};
-    if (restore.streams[stream] < 0) {
-      const long null = sys::raw(__NR_openat, kHere, sys::bits("/dev/null"), O_RDWR | O_CLOEXEC);
-      if (sys::failed(null)) return Error{"open", sys::error_of(null)}.at("/dev/null");
-      restore.streams[stream] = static_cast<int>(null);
-    }
-    put = put_at(restore.streams[stream], descriptor);
-    table.set_inherited(number, stream);
-  } else if (duplicate) {
-    put = put_at(descriptor.same_as, descriptor);
-    table.set_used(number, table.description(descriptor.same_as));
-  } else {
-    const Result<int> opened = open_again(descriptor);
-    if (!opened.ok()) return opened.error();
-    put = put_at(opened.value(), descriptor);
-    sys::close(opened.value());
-    table.set_used(number);
-  }
-  return settled(put, descriptor);
+  if (descriptor.kind == DescriptorKind::standard) return restore_stream(descriptor);
+  if (duplicate) return put_at(descriptor.same_as, descriptor);
+  const Result<int> opened = open_again(descriptor);
+  if (!opened.ok()) return opened.error();
+  const Outcome put = put_at(opened.value(), descriptor);
+  sys::close(opened.value());
+  return put;
 }
 
 Outcome place_descriptor(const Descriptor& descriptor, int made) {
-  if (Outcome known = check_number(descriptor.number); !known.ok()) return known;
-  const long put = put_at(made, descriptor);
+  if (Outcome known = check_number(descriptor); !known.ok()) return known;
+  const Outcome put = put_at(made, descriptor);
   sys::close(made);
-  descriptor_table().set_used(descriptor.number);
-  return settled(put, descriptor);
+  return put;
 }
 
 Outcome end_descriptor_restore() {
   for (int stream = 0; stream < kStandardStreams; stream++) {
     if (restore.streams[stream] >= 0) sys::close(restore.streams[stream]);
-    if ((restore.done[0] >> stream & 1) == 0 && is_application_descriptor(stream))
-      descriptor_table().release(stream);
   }
+  if (Outcome collected = collect_numbers(); !collected.ok()) return collected;
+  for (int i = 0; i < numbers.count; i++) {
+    if (!restore.is_done(numbers.all[i])) sys::close(numbers.all[i]);
+  }
+  lower_file_limit();
   return Done{};
 }
 

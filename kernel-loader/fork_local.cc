@@ -30,6 +30,8 @@ Outcome init_fork_local() {
   return Done{};
 }
 
+bool fork_local_ready() { return page != nullptr; }
+
 ForkLocal& fork_local() { return *page; }
 
 ProcessKind process_kind() {

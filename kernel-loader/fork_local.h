@@ -30,6 +30,7 @@ struct ForkLocal {
 };
 
 Outcome init_fork_local();
+bool fork_local_ready();  // not before main()
 ForkLocal& fork_local();
 ProcessKind process_kind();
 

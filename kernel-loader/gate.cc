@@ -2,17 +2,16 @@
 #include "kernel-loader/gate.h"
 
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 
 #include <cerrno>
 
 #include "kernel-loader/arena.h"
 #include "kernel-loader/caught_calls.h"
-#include "kernel-loader/descriptor_table.h"
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
+#include "kernel-loader/inherited.h"
 #include "kernel-loader/loader.h"
 #include "kernel-loader/text.h"
 
@@ -24,24 +23,6 @@ constinit GateHooks hooks{};
 
 constexpr uint64_t kSameStack = 64 << 10;
 constexpr uint64_t kRedZone = 128;
-
-// Descriptors that came in a message get numbers of the application as well, and its sender the id that the application knows.
-void adopt_received(msghdr* message) {
-  for (cmsghdr* part = CMSG_FIRSTHDR(message); part != nullptr; part = CMSG_NXTHDR(message, part)) {
-    if (part->cmsg_level != SOL_SOCKET) continue;
-    if (part->cmsg_type == SCM_CREDENTIALS && part->cmsg_len >= CMSG_LEN(sizeof(int32_t))) {
-      auto* sender = reinterpret_cast<int32_t*>(CMSG_DATA(part));
-      *sender = seen_process(*sender);
-    }
-    if (part->cmsg_type != SCM_RIGHTS) continue;
-    int* numbers = reinterpret_cast<int*>(CMSG_DATA(part));
-    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-      const long adopted = adopt_descriptor(numbers[i]);
-      numbers[i] = sys::failed(adopted) ? -1 : static_cast<int>(adopted);
-    }
-  }
-}
 
 long do_rseq(CaughtCall& call) {
   const long got = call.pass();
@@ -66,11 +47,6 @@ long do_register(CaughtCall& call) {
   return hooks.on_register(sys::pointer<UpperInterface>(call.argument(0)));
 }
 
-long wait_above(CaughtCall& call) {
-  call.block(true);
-  return 0;
-}
-
 // Those that are caught in a restarted process only (ids.h).
 bool takes_or_tells_ids(long number) {
   for (const CaughtCallRule& rule : kCaughtCalls) {
@@ -83,6 +59,10 @@ bool takes_or_tells_ids(long number) {
 long do_call(CaughtCall& call) {
   if (takes_or_tells_ids(call.number())) return do_id_call(call);
   switch (call.number()) {
+    case __NR_getrlimit:
+    case __NR_setrlimit:
+    case __NR_prlimit64:
+      return do_file_limit(call);
     case __NR_mmap:
       return do_mmap(call);
     case __NR_munmap:
@@ -118,34 +98,20 @@ long do_call(CaughtCall& call) {
     case __NR_signalfd4:
       return do_signalfd(call);
     case __NR_open:
-    case __NR_creat:
       return do_open(call, 0);
     case __NR_openat:
     case __NR_openat2:
       return do_open(call, 1);
-    case __NR_accept:
-    case __NR_accept4:
-    case __NR_recvmsg:
-    case __NR_recvmmsg:
-      return wait_above(call);
     case __NR_close:
-      return do_close(call);
-    case __NR_close_range:
-      return do_close_range(call);
     case __NR_dup:
-      return do_dup(call);
+      return do_at_the_line(call);
+    case __NR_fcntl:
+      return commands_ids(call) ? do_fcntl_of_ids(call) : do_at_the_line(call);
     case __NR_dup2:
     case __NR_dup3:
       return do_dup_onto(call);
-    case __NR_fcntl:
-      return commands_ids(call) ? do_fcntl_of_ids(call) : do_fcntl(call);
-    case __NR_ioctl:
-      return commands_ids(call) ? do_ioctl_of_ids(call) : adopt_descriptor(call.pass());
-    case __NR_pipe:
-    case __NR_pipe2:
-      return do_make_pair(call, 0);
-    case __NR_socketpair:
-      return do_make_pair(call, 3);
+    case __NR_close_range:
+      return do_close_range(call);
     case __NR_readlink:
       return do_readlink(call, 0);
     case __NR_readlinkat:
@@ -156,16 +122,20 @@ long do_call(CaughtCall& call) {
       return do_execve(call, 1);
     case __NR_exit_group:
       return do_exit_group(call);
+    case __NR_ptrace:
+    case __NR_pivot_root:
+    case __NR_prctl:
+    case __NR_chroot:
+    case __NR_unshare:
+    case __NR_setns:
+    case __NR_seccomp:
+      return do_lasting(call);
     case __NR_rseq:
       return do_rseq(call);
-    case __NR_pidfd_open:
-      return do_id_call(call);
     case kFrontEndCall:
       return do_register(call);
-    // All others make one descriptor and do not wait: socket, epoll_create, eventfd,
-    // timerfd_create, memfd_create...
-    default:
-      return adopt_descriptor(call.pass());
+    default:  // not on our list: a filter of the program that executed this one
+      return call.pass();
   }
 }
 
@@ -174,7 +144,7 @@ long do_call(CaughtCall& call) {
 GateState& live_state() { return live; }
 const GateHooks& gate_hooks() { return hooks; }
 
-BlockingCall& CaughtCall::block(bool finish) {
+BlockingCall& CaughtCall::block() {
   // Where the waiting thread keeps its data: on its own stack.  When the handler runs on that stack
   // too, the room is the handler's own (nothing above it is written to again); else it is below the
   // red zone of the interrupted code.
@@ -185,7 +155,7 @@ BlockingCall& CaughtCall::block(bool finish) {
                                           ~uint64_t{15});
   }
   for (int i = 0; i < 6; i++) blocking->arguments[i] = argument(i);
-  blocking->finish = finish ? FINISH_SUCCESS : FINISH_NEVER;
+  blocking->finish = FINISH_NEVER;
   blocking->number = static_cast<uint64_t>(number_);
   blocking->return_rip = reg(REG_RIP);
   blocking->return_rsp = stack_pointer();
@@ -201,21 +171,12 @@ namespace {
 // What the call came to: the application's result, or (false) the thread makes another.
 bool finish_result(CaughtCall& call, const BlockingCall& blocking, long& result) {
   switch (blocking.number) {
-    case __NR_recvmsg:
-      adopt_received(sys::pointer<msghdr>(blocking.arguments[1]));
-      return true;
-    case __NR_recvmmsg: {
-      auto* all = sys::pointer<mmsghdr>(blocking.arguments[1]);
-      for (long i = 0; i < result; i++) adopt_received(&all[i].msg_hdr);
-      return true;
-    }
     case __NR_rt_sigtimedwait:
       if (blocking.arguments[1] != 0) tell_sender(sys::pointer<void>(blocking.arguments[1]));
       return true;
     case __NR_futex:
       return finish_futex(call, blocking, result);
     default:
-      result = adopt_descriptor(result);
       return true;
   }
 }
@@ -261,18 +222,10 @@ extern "C" void mana_gate_sigsys(int, siginfo_t* info, void* context) {
     call.set_reg(REG_RAX, static_cast<uint64_t>(result));
 }
 
-Outcome hold_descriptors() {
+Outcome begin_lower_half() {
   if (Outcome ready = init_arena(); !ready.ok()) return ready.error();
-  if (descriptor_table().ready()) return Done{};
-  struct Limit {
-    uint64_t soft, hard;
-  } limit{};
-  sys::raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, sys::bits(&limit));
-  const int first = first_lower_descriptor(limit.soft);
-  if (first < 8)
-    return Error{"the limit of open files is too low", 0, limit.soft}.so(
-        "raise it (ulimit -n 1024)");
-  return descriptor_table().hold(first);
+  if (Outcome settled = settle_file_limit(); !settled.ok()) return settled;
+  return note_inherited();
 }
 
 namespace {
@@ -306,7 +259,6 @@ void note_host() {
 
 Outcome install_gate(const GateHooks& given) {
   hooks = given;
-  if (Outcome held = hold_descriptors(); !held.ok()) return held.error();
   if (live.vdso == 0) return Error{"no program is loaded yet"};
   if (Outcome installed = install_handlers(); !installed.ok()) return installed.error();
   settle_actions(restored);
@@ -323,6 +275,13 @@ bool gate_may_park(uint64_t rip, int64_t rax) {
   const uint64_t at = rip - live.vdso;
   if (at == table->blocking_call_done) return rax < 0;
   return at < table->blocking_call_done || at > table->blocking_call_finish;
+}
+
+bool has_rseq(uint64_t fs) {
+  if (live.rseq_length == 0) return false;
+  // Asked to unregister, the kernel compares the address (EINVAL) before the signature (EPERM): with a wrong one it changes nothing.
+  constexpr uint64_t kUnregister = 1;
+  return sys::raw(__NR_rseq, fs + static_cast<uint64_t>(live.rseq_offset), live.rseq_length, kUnregister, ~live.rseq_signature) == -EPERM;
 }
 
 void take_up_thread(void* context) {
@@ -366,7 +325,7 @@ Outcome restore_gate_state(const GateState& state) {
   live = state;
   restored = true;
   restore_ids();
-  __builtin_memcpy(mana_app_actions, live.actions, sizeof live.actions);
+  for (int signal = 1; signal < kSignals; signal++) remember_action(signal, live.actions[signal]);
   constexpr uint64_t kGuard = 1 << 20;
   const uint64_t heap_low = page_down(live.brk_start);
   set_arena_plan(

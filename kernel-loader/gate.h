@@ -57,9 +57,8 @@ struct GateHooks {
   bool relaunch_children;  // also MPI programs that a forked child executes
 };
 
-// Takes the numbers 3.. that are free for the application, so that whatever the lower half opens
-// lies above them. First thing in main(), while what is open is what the application inherits.
-Outcome hold_descriptors();
+// First thing in main(), while what is open is what the application inherits: from here on the halves have numbers of their own.
+Outcome begin_lower_half();
 
 // Installs the handlers of SIGSYS and 60, the filter (all threads), and for a restart the
 // application's actions.
@@ -72,9 +71,11 @@ void assert_gate_handlers();
 // True in the process that was launched, false in its forked and vforked children.
 bool in_original_process();
 
-// The application's actions, [1..64]; the signal entry reads `handler` (one word, changed before
-// the kernel's action is).
+// The application's actions, [1..64], and where the signal entry goes on: the function that was the handler last, changed
+// before the kernel's action is.  SIG_IGN and SIG_DFL leave it: a signal whose delivery began under the action before is on its way
+// to the entry, and natively would still be handled.
 extern "C" AppAction mana_app_actions[kSignals];
+extern "C" uint64_t mana_signal_handlers[kSignals];
 
 // --- parking
 // The checkpoint signal found the thread at `rip` with `rax`.  False: it stands between a caught
@@ -87,10 +88,12 @@ bool gate_may_park(uint64_t rip, int64_t rax);
 void take_up_thread(void* context);
 // Of all threads that were restored: the process ends (gate_futex.cc).
 void leave_robust_locks_of_all();
+// Whether the calling thread, with the upper %fs, has registered its restartable sequences: a new thread has not done it yet.
+bool has_rseq(uint64_t fs);
 
 // --- state.  Fixed layout; part of the image.
 inline constexpr uint64_t kGateMagic = 0x3165746147414e4d;
-inline constexpr uint32_t kGateVersion = 1;
+inline constexpr uint32_t kGateVersion = 2;
 
 inline constexpr int kHostNameSize = 72;  // uname(2) has room for 64 and the zero
 
@@ -116,13 +119,16 @@ struct GateState {
   char name[16];            // of the process, as ps shows it
   int32_t process, parent, group, session;  // ids as the application sees them
   uint64_t memory_flags;    // kMemoryFlagsWereUsed; from bit 8 on the flags of mlockall if it has MCL_FUTURE
-  char host[kHostNameSize];  // where the job was launched; empty in images of older builds
-  uint64_t reserved[18];
+  uint64_t lasting;         // kUnshared and its like
+  char host[kHostNameSize];  // where the job was launched
+  uint64_t reserved[17];
 };
 // The application has called madvise or mlock in a way that leaves flags on memory, or mmap with such flags: only then
 // /proc/self/smaps, which is slow with much memory, must be read for a checkpoint.
 inline constexpr uint64_t kMemoryFlagsWereUsed = 1;
 inline constexpr int kLockAllShift = 8;
+// What the application has done that no restart brings back (gate_lasting.cc).
+inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16;
 
 static_assert(sizeof(GateState) % 8 == 0);
 
@@ -160,10 +166,12 @@ struct Descriptor {
   char path[kPathSize];
 };
 
-// Calls each() for every descriptor of the application, in ascending order, until it returns false.
+// Calls each() for every descriptor of the application, in ascending order, until it returns false.  Which of them share an open file, and which were
+// inherited, is not known here: same_as is the number itself, the kind what the file is.
 Outcome describe_descriptors(bool (*each)(const Descriptor&, void* closure), void* closure);
 // At a restart: begin keeps the new process's own 0, 1, 2; restore in ascending order of number
-// (Error: names the path and why); end gives up the numbers that were not restored, 0..2 included.
+// (Error: names the path and why); end closes what the new process was started with under numbers that were not restored, 0..2 included.  (What
+// its launcher and its MPI speak over lies above the line: cli/launcher.cc.)
 Outcome begin_descriptor_restore();
 Outcome restore_descriptor(const Descriptor& descriptor);
 // Instead of restore_descriptor, for what open() does not make again: `made` is a new open file of the

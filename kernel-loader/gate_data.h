@@ -54,9 +54,8 @@ class CaughtCall {
   }
 
   // Has the thread make the call in the upper half, as if it had never been caught, when the
-  // handler returns.  With `finish` a result that is not an error comes back to the gate before the
-  // application sees it.
-  BlockingCall& block(bool finish);
+  // handler returns.
+  BlockingCall& block();
   void set_argument(int i, uint64_t value) {
     static constexpr int kRegister[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
     set_reg(kRegister[i], value);
@@ -81,6 +80,7 @@ long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, mun
 
 // --- signals (gate_signals.cc)
 long do_rt_sigaction(CaughtCall& call);
+void remember_action(int signal, const AppAction& action);  // in the tables, not in the kernel
 long do_rt_sigprocmask(CaughtCall& call);
 // ppoll, epoll_pwait, rt_sigsuspend, rt_sigtimedwait
 long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument);
@@ -90,14 +90,10 @@ Outcome install_handlers();
 void handle_own_sigsys(siginfo_t* info, ucontext_t* context);  // a SIGSYS that is not the filter's
 
 // --- descriptors (gate_descriptors.cc)
-long adopt_descriptor(long result);  // a new descriptor gets the application's lowest free number
-long do_close(CaughtCall& call);
+long do_at_the_line(CaughtCall& call);  // close, dup, fcntl of a number of the lower half
+long do_dup_onto(CaughtCall& call);     // dup2, dup3
 long do_close_range(CaughtCall& call);
-long do_dup(CaughtCall& call);
-long do_dup_onto(CaughtCall& call);  // dup2, dup3
-long do_fcntl(CaughtCall& call);     // F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_GETFL
-long do_make_pair(CaughtCall& call, int pointer_argument);  // pipe, pipe2, socketpair
-bool is_application_descriptor(int number);
+long do_file_limit(CaughtCall& call);   // getrlimit, setrlimit, prlimit64 of RLIMIT_NOFILE
 
 // --- files and processes (gate_files.cc)
 long do_open(CaughtCall& call, int path_argument);
@@ -131,6 +127,8 @@ void leave_robust_locks();  // of the calling thread, which ends
 
 // --- the rest (gate.cc)
 void finish_blocking_call(CaughtCall& call);
+// --- calls with effects that a checkpoint refuses (gate_lasting.cc)
+long do_lasting(CaughtCall& call);
 
 // --- the filter (gate_filter.cc)
 enum class In : uint8_t;  // caught_calls.h

@@ -13,6 +13,7 @@
 
 #include <cerrno>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/elf_headers.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/program.h"
@@ -67,7 +68,7 @@ bool is_to_be_launched(const char* path, Room& room) {
   if (sys::failed(sys::raw(__NR_newfstatat, kHere, sys::bits(path), sys::bits(&status), 0))) return false;
   if (!S_ISREG(status.st_mode) || (status.st_mode & (S_ISUID | S_ISGID)) != 0) return false;
   if (sys::failed(sys::raw(__NR_faccessat, kHere, sys::bits(path), X_OK))) return false;
-  const long file = sys::open_read(path);
+  const long file = open_above(path);
   if (sys::failed(file)) return false;
   unsigned char head[EI_NIDENT] = {};
   const long got = sys::pread(static_cast<int>(file), head, sizeof head, 0);
@@ -103,9 +104,15 @@ void launch_instead(const char* path, uint64_t list, uint64_t environment) {
     *word++ = sys::bits(room.path);
     for (int64_t i = 1; i < count; i++) read_word(list + static_cast<uint64_t>(i) * sizeof *word, *word), word++;
     *word = 0;
+    const LimitForExec limit;
     sys::raw(__NR_execve, room.words[0], sys::bits(room.words), environment);
   }
   sys::munmap(static_cast<uint64_t>(at), bytes);
+}
+
+long execute(const CaughtCall& call) {
+  const LimitForExec limit;
+  return call.pass();
 }
 
 }  // namespace
@@ -125,7 +132,7 @@ long do_execve(CaughtCall& call, int path_argument) {
   if (path_argument == 0 && !sys::failed(seen)) {
     launch_instead(sys::pointer<const char>(call.argument(0)), call.argument(1), call.argument(2));
   }
-  const long got = call.pass();
+  const long got = execute(call);
   sys::rt_sigprocmask(2, &blocked, nullptr);
   call.set_argument(path_argument, path);
   return got;

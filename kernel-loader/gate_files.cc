@@ -41,9 +41,6 @@ bool open_flags(const CaughtCall& call, uint64_t& flags) {
     case __NR_openat:
       flags = call.argument(2);
       return true;
-    case __NR_creat:
-      flags = O_CREAT | O_WRONLY | O_TRUNC;
-      return true;
     default:
       break;
   }
@@ -78,7 +75,7 @@ long do_open(CaughtCall& call, int path_argument) {
   const long seen = sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), 0);
   uint64_t flags = 0;
   if (seen == -EFAULT || seen == -ENAMETOOLONG || !open_flags(call, flags))
-    return adopt_descriptor(call.pass());
+    return call.pass();
 
   const char* text = sys::pointer<const char>(path);
   const char* instead = nullptr;
@@ -89,16 +86,15 @@ long do_open(CaughtCall& call, int path_argument) {
   char translated[kProcPathSize];
   if (instead == nullptr && translate_proc_path(text, translated)) {
     const uint64_t mode = path_argument == 0 ? call.argument(2) : call.argument(3);
-    return adopt_descriptor(sys::raw(__NR_openat, kHere, sys::bits(translated), flags, mode));
+    return sys::raw(__NR_openat, kHere, sys::bits(translated), flags, mode);
   }
   if (instead != nullptr)
-    return adopt_descriptor(
-        sys::raw(__NR_openat, kHere, sys::bits(instead), flags & ~uint64_t{O_NOFOLLOW}));
+    return sys::raw(__NR_openat, kHere, sys::bits(instead), flags & ~uint64_t{O_NOFOLLOW});
   if (!sys::failed(seen) && may_block(status, flags)) {
-    call.block(true);
+    call.block();
     return 0;
   }
-  return adopt_descriptor(call.pass());
+  return call.pass();
 }
 
 long do_readlink(CaughtCall& call, int path_argument) {

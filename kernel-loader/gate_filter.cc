@@ -4,6 +4,7 @@
 // the call was made; then at arguments.
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/close_range.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -11,6 +12,7 @@
 #include <cstddef>
 
 #include "kernel-loader/caught_calls.h"
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 
 namespace mana::loader {
@@ -22,7 +24,8 @@ static_assert(low_word(kArenaLow) == 0 && low_word(kArenaHigh) == 0);
 
 class FilterProgram {
  public:
-  FilterProgram(uint64_t vdso, In process) : vdso_(vdso) {
+  FilterProgram(uint64_t vdso, In process)
+      : vdso_(vdso), line_(static_cast<uint32_t>(first_lower_descriptor())), restarted_(process != In::any_process) {
     for (const CaughtCallRule& rule : kCaughtCalls) {
       if (rule.in > process || !vdso_can(rule)) continue;
       if (call_count_ == 0 || calls_[call_count_ - 1].rules[0]->number != rule.number) call_count_++;
@@ -117,12 +120,19 @@ class FilterProgram {
         load(argument(rule.index, false));
         require(BPF_JEQ, rule.value, true);
         break;
-      case Catch::duplicates:
+      case Catch::lower_number:  // -1 and its like the kernel refuses
         load(argument(rule.index, false));
-        jump(BPF_JEQ, F_DUPFD, 3, 0);
-        jump(BPF_JEQ, F_DUPFD_CLOEXEC, 2, 0);
-        jump(BPF_JEQ, F_GETFD, 1, 0);
-        require(BPF_JEQ, F_GETFL, true);
+        require(BPF_JGE, line_, true);
+        require(BPF_JGE, 0x80000000, false);
+        break;
+      case Catch::lower_last:
+        load(argument(1, false));
+        jump(BPF_JGE, line_, 2, 0);
+        load(argument(2, false));
+        require(BPF_JSET, CLOSE_RANGE_UNSHARE, true);
+        break;
+      case Catch::path_may_matter:
+        require_path_matters(rule);
         break;
       case Catch::argument_between:
         load(argument(rule.index, false));
@@ -174,16 +184,21 @@ class FilterProgram {
     return waits_in_vdso(number) ? table->blocking_call_done : 0;
   }
 
+  void require_path_matters(const CaughtCallRule& rule) {
+    if (rule.number == __NR_openat) {
+      load(argument(0, false));
+      require(BPF_JEQ, static_cast<uint32_t>(AT_FDCWD), true);
+    }
+    if (restarted_) return;
+    load(argument(rule.index, false));
+    require(BPF_JSET, kPathDoesNotMatter, false);
+  }
+
   static bool waits_in_vdso(uint32_t number) {
     switch (number) {
       case __NR_open:
       case __NR_openat:
       case __NR_openat2:
-      case __NR_creat:
-      case __NR_accept:
-      case __NR_accept4:
-      case __NR_recvmsg:
-      case __NR_recvmmsg:
       case __NR_ppoll:
       case __NR_pselect6:
       case __NR_epoll_pwait:
@@ -202,6 +217,8 @@ class FilterProgram {
   }
 
   uint64_t vdso_;
+  uint32_t line_;
+  bool restarted_;
   Call calls_[kCaughtCallCount] = {};
   int call_count_ = 0;
   sock_filter code_[2400];

@@ -88,7 +88,7 @@ void set_wait(CaughtCall& call, const uint64_t (&given)[6], uint64_t address, ui
 }
 
 long wait_first(CaughtCall& call, uint64_t address, uint32_t value) {
-  BlockingCall& blocking = call.block(true);
+  BlockingCall& blocking = call.block();
   blocking.finish = FINISH_ALWAYS;
   set_wait(call, blocking.arguments, address, value);
   return 0;

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
 #include "kernel-loader/text.h"
@@ -103,7 +104,7 @@ uint64_t translated_argument(long number, int index, uint64_t argument) {
 }
 
 long wait_with_real_id(CaughtCall& call) {
-  call.block(false);
+  call.block();
   for (int i = 0; i < 2; i++) call.set_argument(i, translated_argument(call.number(), i, call.argument(i)));
   return 0;
 }
@@ -158,7 +159,7 @@ bool translate_proc_path(const char* path, char (&into)[kProcPathSize]) {
 
 bool commands_ids(const CaughtCall& call) {
   const uint64_t command = call.argument(1);
-  if (call.number() == __NR_ioctl) return command != TIOCGPTPEER;
+  if (static_cast<int32_t>(call.argument(0)) >= first_lower_descriptor()) return false;
   return command == F_GETLK || command == F_OFD_GETLK || command == F_SETOWN || command == F_GETOWN || command == F_SETOWN_EX ||
          command == F_GETOWN_EX;
 }
@@ -199,7 +200,7 @@ long do_ioctl_of_ids(CaughtCall& call) {
   if (call.argument(1) == TIOCSPGRP) {
     if (!readable_word(at & ~uint64_t{7})) return -EFAULT;
     const int32_t group = real_id(*sys::pointer<const int32_t>(at), IdKind::group);
-    BlockingCall& blocking = call.block(false);  // it stops a process in the background
+    BlockingCall& blocking = call.block();  // it stops a process in the background
     blocking.mask = static_cast<uint32_t>(group);
     call.set_argument(2, sys::bits(&blocking.mask));
     return 0;
@@ -230,6 +231,8 @@ long do_id_call(CaughtCall& call) {
     case __NR_waitid:
     case __NR_clock_nanosleep:
       return wait_with_real_id(call);
+    case __NR_ioctl:
+      return do_ioctl_of_ids(call);
     case __NR_getsockopt:
       return do_getsockopt(call);
     case __NR_setsid:
@@ -266,9 +269,7 @@ long do_id_call(CaughtCall& call) {
       return with_real_clock(call);
     case __NR_timer_create:
       return do_timer_create(call);
-    case __NR_pidfd_open:
-      return adopt_descriptor(with_real_ids(call, 1));
-    default:  // kill, tkill, sched_*, prlimit64, process_vm_*
+    default:  // kill, tkill, rt_sigqueueinfo, sched_*, process_vm_*, pidfd_open
       return with_real_ids(call, 1);
   }
 }

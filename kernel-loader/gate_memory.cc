@@ -18,10 +18,6 @@ constexpr uint64_t kLowestMapping =
     65536;  // vm.mmap_min_addr's usual value; lower hints mean nothing
 constexpr uint64_t kGigabyte = uint64_t{1} << 30;
 
-bool ends_below_line(uint64_t address, uint64_t length) {
-  return address < kLine && page_up(length) >= length && page_up(length) <= kLine - address;
-}
-
 void tell_unmap(uint64_t address, uint64_t length) {
   if (gate_hooks().before_unmap != nullptr && in_original_process())
     gate_hooks().before_unmap(address, length);
@@ -104,7 +100,7 @@ long do_mmap(CaughtCall& call) {
   if (length == 0) return call.pass();
   if ((flags & (MAP_GROWSDOWN | MAP_LOCKED)) != 0) live_state().memory_flags |= kMemoryFlagsWereUsed;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0) {
-    if (!ends_below_line(call.argument(0), length)) return -ENOMEM;
+    if (!is_application_memory(call.argument(0), length)) return -ENOMEM;
     if ((flags & MAP_FIXED_NOREPLACE) == 0) tell_unmap(call.argument(0), length);
     const long got = call.pass();
     if (!sys::failed(got)) note_mapped(static_cast<uint64_t>(got), length);
@@ -112,7 +108,7 @@ long do_mmap(CaughtCall& call) {
   }
   if ((flags & MAP_32BIT) != 0)
     return call.pass();  // the kernel finds room between 1 and 2 GiB: upper half
-  if (hint >= kLowestMapping && ends_below_line(hint, length)) {
+  if (hint >= kLowestMapping && is_application_memory(hint, length)) {
     const long got =
         sys::mmap(hint, length, protection, flags | MAP_FIXED_NOREPLACE, descriptor, offset);
     if (!sys::failed(got)) {
@@ -126,7 +122,7 @@ long do_mmap(CaughtCall& call) {
 long do_munmap(CaughtCall& call) {
   const uint64_t address = call.argument(0);
   const uint64_t length = call.argument(1);
-  if (!ends_below_line(address, length)) return -EINVAL;
+  if (!is_application_memory(address, length)) return -EINVAL;
   tell_unmap(address, length);
   const uint64_t stack = call.stack_pointer() - sizeof(uint64_t);  // what it would push next
   const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
@@ -157,7 +153,7 @@ long do_mremap(CaughtCall& call) {
   const uint64_t new_length = call.argument(2);
   const uint64_t flags = call.argument(3);
   const bool keeps_old = (flags & MREMAP_DONTUNMAP) != 0 || old_length == 0;
-  if (!ends_below_line(old_address, old_length)) return -EFAULT;
+  if (!is_application_memory(old_address, old_length)) return -EFAULT;
   if (new_length == 0 || page_up(new_length) < new_length) return -EINVAL;
   tell_unmap(old_address, old_length);
   const bool fixed = (flags & MREMAP_FIXED) != 0;
@@ -166,13 +162,13 @@ long do_mremap(CaughtCall& call) {
   long got;
   if (!keeps_old && !shrinks_in_place && page_down(old_address) == old_address && comes_from_image(old_address, old_end)) {
     const uint64_t target = fixed ? call.argument(4) : 0;
-    if (fixed && (page_down(target) != target || !ends_below_line(target, new_length) || (flags & MREMAP_MAYMOVE) == 0 ||
+    if (fixed && (page_down(target) != target || !is_application_memory(target, new_length) || (flags & MREMAP_MAYMOVE) == 0 ||
                   (target < old_address + old_end && old_address < target + new_end))) {
       return -EINVAL;
     }
     got = remap_pieces(old_address, old_end, new_end, target, (flags & MREMAP_MAYMOVE) != 0);
   } else if (fixed) {
-    if (!ends_below_line(call.argument(4), new_length)) return -ENOMEM;
+    if (!is_application_memory(call.argument(4), new_length)) return -ENOMEM;
     got = call.pass();
   } else {
     const bool in_place_only = (flags & MREMAP_MAYMOVE) == 0;
@@ -237,7 +233,7 @@ long do_flag_memory(CaughtCall& call) {
 
 long do_shmat(CaughtCall& call) {
   if (call.argument(1) != 0) {
-    if (!in_upper_half(call.argument(1))) return -EINVAL;
+    if (!is_application_memory(call.argument(1))) return -EINVAL;
     return call.pass();
   }
   shmid_ds segment;

@@ -14,6 +14,7 @@ namespace mana::loader {
 
 extern "C" {
 constinit AppAction mana_app_actions[kSignals] = {};
+constinit uint64_t mana_signal_handlers[kSignals] = {};
 void mana_gate_sigsys(int signal, siginfo_t* info, void* context);  // gate.cc
 }
 // The kernel returns from a handler to this: rt_sigreturn.
@@ -46,12 +47,21 @@ bool writable_action(uint64_t address) {
   return sys::raw(__NR_rt_sigaction, SIGTERM, 0, address, kMaskSize) != -EFAULT;
 }
 
+}  // namespace
+
+void remember_action(int signal, const AppAction& action) {
+  if (action.handler >= kHandlerMin) __atomic_store_n(&mana_signal_handlers[signal], action.handler, __ATOMIC_RELEASE);
+  mana_app_actions[signal] = action;
+}
+
+namespace {
+
 long virtual_action(int signal, uint64_t action, uint64_t old) {
-  AppAction& known = mana_app_actions[signal];
+  const AppAction& known = mana_app_actions[signal];
   if (old != 0 && !writable_action(old)) return -EFAULT;
   const AppAction before = known;
   if (action != 0 && process_kind() != ProcessKind::vforked)
-    known = *sys::pointer<const AppAction>(action);
+    remember_action(signal, *sys::pointer<const AppAction>(action));
   if (old != 0) *sys::pointer<AppAction>(old) = before;
   return 0;
 }
@@ -89,8 +99,7 @@ long do_rt_sigaction(CaughtCall& call) {
     if (process_kind() != ProcessKind::vforked) {
       // The word that the signal entry reads comes first: an old action in the kernel may meet the
       // new handler for a moment, but no new one an old handler.
-      __atomic_store_n(&mana_app_actions[signal].handler, asked.handler, __ATOMIC_RELEASE);
-      mana_app_actions[signal] = asked;
+      remember_action(signal, asked);
       if (asked.handler >= kHandlerMin && gate_hooks().signal_entry != 0)
         wanted.handler = gate_hooks().signal_entry;
     }
@@ -142,7 +151,7 @@ long do_rt_sigprocmask(CaughtCall& call) {
 long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument) {
   const uint64_t mask = call.argument(mask_argument);
   if (mask != 0 && !readable_word(mask)) return -EFAULT;
-  BlockingCall& blocking = call.block(false);
+  BlockingCall& blocking = call.block();
   if (mask == 0 || call.argument(size_argument) != kMaskSize)
     return 0;  // the kernel refuses other sizes by itself
   if (call.number() == __NR_rt_sigtimedwait && ids_are_translated()) blocking.finish = FINISH_SUCCESS;
@@ -157,7 +166,7 @@ long do_pselect6(CaughtCall& call) {
   const uint64_t mask = sys::pointer<const uint64_t>(pair)[0];
   const uint64_t size = sys::pointer<const uint64_t>(pair)[1];
   if (mask != 0 && size == kMaskSize && !readable_word(mask)) return -EFAULT;
-  BlockingCall& blocking = call.block(false);
+  BlockingCall& blocking = call.block();
   if (mask == 0 || size != kMaskSize) return 0;
   blocking.mask = *sys::pointer<const uint64_t>(mask) & ~kOurSignals;
   blocking.mask_pair[0] = sys::bits(&blocking.mask);
@@ -171,8 +180,7 @@ long do_signalfd(CaughtCall& call) {
   if (!readable_word(call.argument(1))) return -EFAULT;
   const uint64_t mask = *sys::pointer<const uint64_t>(call.argument(1)) & ~kOurSignals;
   const uint64_t flags = call.number() == __NR_signalfd4 ? call.argument(3) : 0;
-  const long got = sys::raw(__NR_signalfd4, call.argument(0), sys::bits(&mask), kMaskSize, flags);
-  return static_cast<int>(call.argument(0)) == -1 ? adopt_descriptor(got) : got;
+  return sys::raw(__NR_signalfd4, call.argument(0), sys::bits(&mask), kMaskSize, flags);
 }
 
 Outcome install_handlers() {

@@ -83,6 +83,7 @@ enum class SegmentKind : uint32_t {
   shared_file,    // MAP_SHARED: the file is mapped again, and gets these bytes if it was writable
   shared_memory,  // MAP_SHARED without a file that can be opened again: anonymous from now on
   shared_anonymous,  // MAP_SHARED | MAP_ANONYMOUS
+  shared_segment,    // of System V, whole: a new one with another id, which is removed already
 };
 // In SegmentRecord::protection: the mapping was made with MAP_GROWSDOWN.
 inline constexpr uint32_t kGrowsDown = 0x01000000;  // PROT_GROWSDOWN
@@ -113,7 +114,8 @@ struct ThreadState {
   uint64_t tid_address;
   uint64_t record;        // address of the ThreadRecord, 0: has never called MPI
   char name[16];
-  uint64_t reserved[4];
+  uint64_t without_rseq;  // 1: it had not (yet) registered restartable sequences
+  uint64_t reserved[3];
 };
 
 // What a descriptor is made again from (lower/descriptor_contents.h says what the words and items of each kind mean).  One for an

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -40,6 +41,17 @@ Outcome read_segment(int descriptor, const SegmentRecord& segment, char* to, con
   return Done{};
 }
 
+// Where shmdt() finds it.
+void* attach_new_segment(const SegmentRecord& whole) {
+  const int id = shmget(IPC_PRIVATE, whole.bytes, 0600);
+  if (id < 0) return MAP_FAILED;
+  void* at = shmat(id, memory(whole), 0);
+  const int why = errno;
+  shmctl(id, IPC_RMID, nullptr);  // goes with its last attachment
+  errno = why;
+  return at;
+}
+
 // The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
 Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file) {
   const auto& segments = image.segments();
@@ -47,7 +59,8 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
   const std::string name = image.text(whole.path);
   const int protection = static_cast<int>(whole.protection & ~kGrowsDown);
-  const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory;
+  const bool segment_of_system_v = whole.kind == SegmentKind::shared_segment;
+  const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory || segment_of_system_v;
   const bool grows_down = (whole.protection & kGrowsDown) != 0;
   if (shared || grows_down) map_file = false;  // must be one anonymous mapping
   bool reads = false;
@@ -56,10 +69,9 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   // MAP_NORESERVE: what was reserved and never touched may be more than this machine has.
   const int flags = MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE) |
                     (grows_down ? MAP_GROWSDOWN : 0);
-  if (mmap(memory(whole), whole.bytes, writable, flags, -1, 0) != memory(whole)) {
-    return failure("place memory", whole, name);
-  }
-  bool must_protect = false;
+  void* placed = segment_of_system_v ? attach_new_segment(whole) : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
+  if (placed != memory(whole)) return failure("place memory", whole, name);
+  bool must_protect = segment_of_system_v;
   for (std::size_t i = first; i < last; ++i) {
     const SegmentRecord& segment = segments[i];
     if (segment.stored_bytes == 0) {

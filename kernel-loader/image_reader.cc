@@ -156,8 +156,8 @@ Complaint ImageFile::check_tables() const {
   uint64_t last = 0;
   for (const SegmentRecord& segment : segments_) {
     const bool aligned = segment.begin % kPage == 0 && segment.bytes % kPage == 0 && segment.file_offset % kPage == 0;
-    const bool fits = segment.begin >= last && segment.bytes > 0 && segment.begin < loader::kLine &&
-                      segment.bytes <= loader::kLine - segment.begin;
+    const bool fits = segment.begin >= last && segment.bytes > 0 &&
+                      loader::is_application_memory(segment.begin, segment.bytes);
     const bool stored = segment.stored_bytes == 0 || (segment.stored_bytes == segment.bytes && segment.file_offset <= length_ &&
                                                       segment.bytes <= length_ - segment.file_offset);
     if (!aligned || !fits || !stored) return "damaged: a segment does not make sense";
@@ -175,7 +175,7 @@ Complaint ImageFile::check_tables() const {
     if (!is_thread(timer.thread) || timer.id < 0) return "damaged: a timer does not make sense";
   }
   for (const MemoryFlags& range : memory_flags_) {
-    if (range.begin >= loader::kLine || range.bytes > loader::kLine - range.begin) return "damaged: flags of memory that is not its own";
+    if (!loader::is_application_memory(range.begin, range.bytes)) return "damaged: flags of memory that is not its own";
   }
   return {};
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Puts a program and its ELF interpreter into the arena as execve would and starts it.  Called by
 // the lower program's main(), once.  Order at a launch:
-//   check_kernel; hold_descriptors; load_program; install_gate (gate.h); start_program.
+//   check_kernel; begin_lower_half; load_program; install_gate (gate.h); start_program.
 // Order at a restart:
-//   check_kernel; hold_descriptors; (MPI_Init); place the image; restore_gate_state;
+//   check_kernel; begin_lower_half; (MPI_Init); place the image; restore_gate_state;
 //   begin_descriptor_restore...; install_gate.
 #pragma once
 

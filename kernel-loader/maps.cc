@@ -3,11 +3,12 @@
 
 #include <sys/mman.h>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/sys.h"
 
 namespace mana::loader {
 
-MapsReader::MapsReader() : descriptor_(static_cast<int>(sys::open_read("/proc/self/maps"))) {}
+MapsReader::MapsReader() : descriptor_(static_cast<int>(open_above("/proc/self/maps"))) {}
 
 MapsReader::~MapsReader() {
   if (ok()) sys::close(descriptor_);

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/elf_headers.h"
 #include "kernel-loader/sys.h"
 #include "kernel-loader/text.h"
@@ -102,6 +103,26 @@ Outcome enter_script(const char* path, const ScriptLine& line, Program& program)
   return Done{};
 }
 
+// The Go tools leave a note of theirs (cmd/internal/buildid).
+bool is_made_by_go(int descriptor, const ElfHeaders& headers) {
+  for (int i = 0; i < headers.file.e_phnum; i++) {
+    const Elf64_Phdr& segment = headers.segments[i];
+    if (segment.p_type != PT_NOTE) continue;
+    const uint64_t unit = segment.p_align == 8 ? 8 : 4;
+    const auto padded = [unit](uint64_t at) { return (at + unit - 1) & ~(unit - 1); };
+    struct {
+      Elf64_Nhdr note;
+      char name[4];
+    } head;
+    for (uint64_t at = 0; at + sizeof head <= segment.p_filesz;) {
+      if (sys::pread(descriptor, &head, sizeof head, segment.p_offset + at) != sizeof head) break;
+      if (head.note.n_namesz == sizeof head.name && __builtin_memcmp(head.name, "Go\0", sizeof head.name) == 0) return true;
+      at = padded(padded(at + sizeof head.note + head.note.n_namesz) + head.note.n_descsz);
+    }
+  }
+  return false;
+}
+
 Outcome check_elf(int descriptor, Program& program) {
   static_assert(sizeof(ElfHeaders) < 4096);
   ElfHeaders headers;
@@ -120,6 +141,11 @@ Outcome check_elf(int descriptor, Program& program) {
     return Error{"unusable PT_INTERP", ENOEXEC};
   }
   program.position_independent = headers.file.e_type == ET_DYN;
+  if (!program.position_independent && is_made_by_go(descriptor, headers)) {
+    return Error{"a Go program at a fixed address: it makes its system calls there, not in libc, where they cannot be told "
+                 "from those of other programs"}
+        .so("build it with go build -buildmode=pie -ldflags=-linkmode=external");
+  }
   const File loader(sys::open_read(program.interpreter));
   if (loader.descriptor < 0) {
     return Error{"open its dynamic loader", -loader.descriptor}
@@ -191,7 +217,7 @@ Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* 
 
 Outcome needed_libraries(const char* path, bool (*each)(const char* name, void* closure), void* closure,
                          ElfHeaders& headers) {
-  const File file(sys::open_read(path));
+  const File file(open_above(path));
   if (file.descriptor < 0) return Error{"open", -file.descriptor}.at(path);
   if (Outcome read = read_elf_headers(file.descriptor, headers); !read.ok())
     return read.error().at(path);

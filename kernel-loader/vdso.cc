@@ -100,7 +100,7 @@ Outcome fill_vdso(uint64_t address) {
   if (sys::failed(changed))
     return Error{"open the vdso's table", sys::error_of(changed), page, kPage};
   auto* table = sys::pointer<VdsoTable>(page);
-  if (table->magic != TABLE_MAGIC || table->version != 1 ||
+  if (table->magic != TABLE_MAGIC || table->version != kVdsoVersion ||
       table->function_count != kVdsoFunctions) {
     return Error{"the vdso in the image is of an unknown version", 0, address, table->version};
   }

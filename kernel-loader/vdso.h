@@ -20,6 +20,8 @@ inline constexpr uint64_t kVdsoTableOffset = 4096;
 inline constexpr uint64_t kFinishCall =
     FINISH_CALL;  // rax of the call that blocking_call ends with
 
+inline constexpr uint32_t kVdsoVersion = 3;
+
 // Offsets are from the start of the vdso.
 struct VdsoTable {
   uint64_t magic;

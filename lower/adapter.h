@@ -21,9 +21,9 @@ const char* mpi_name();
 // placed.  Returns 0 or a neutral error class.
 int start_mpi(int thread_level, core::Init* facts);
 
-// Called by the `init` operation once start_mpi is done, on the application's thread: main() lets
-// the agent join the job here.  Nothing is called when none is set.
-void on_init(void (*joined)(const core::Init& facts));
+// Called by the `init` operation before start_mpi and once it is done, on the application's thread:
+// main() lets the agent join the job here.  Nothing is called when none is set.
+void on_init(void (*before)(), void (*joined)(const core::Init& facts));
 
 // MPI_Finalize, once, if MPI is initialised.  Any thread; nobody may be in another MPI call.
 void finish_mpi();

@@ -22,6 +22,7 @@ constexpr std::atomic<uint32_t> kNoIntent{0};
 // microseconds, about what a message takes that another core is sending.
 constexpr int kTurnsWhenShared = 100;
 
+void (*before_hook)();
 void (*joined_hook)(const core::Init& facts);
 core::Init facts_of_start;  // size 0: MPI is not initialised
 std::atomic<bool> finalizing;
@@ -40,7 +41,10 @@ const char* mpi_name() {
 }
 
 void set_intent_word(const std::atomic<uint32_t>* word) { waiting.intent = word; }
-void on_init(void (*joined)(const core::Init& facts)) { joined_hook = joined; }
+void on_init(void (*before)(), void (*joined)(const core::Init& facts)) {
+  before_hook = before;
+  joined_hook = joined;
+}
 
 namespace {
 
@@ -186,6 +190,7 @@ int init(void* arguments) {
     a->required = required;
     return 0;
   }
+  if (before_hook != nullptr) before_hook();
   const int error = start_mpi(a->required, a);
   if (error == 0 && joined_hook != nullptr) joined_hook(*a);
   return error;

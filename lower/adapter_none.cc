@@ -17,7 +17,7 @@ const uint32_t generated_function_count = 0;
 
 const char* mpi_name() { return "none"; }
 int start_mpi(int, core::Init*) { return abi::ERR_OTHER; }
-void on_init(void (*)(const core::Init& facts)) {}
+void on_init(void (*)(), void (*)(const core::Init& facts)) {}
 void finish_mpi() {}
 void abort_job(int code) { std::exit(code); }
 bool is_finalizing() { return false; }

@@ -11,6 +11,7 @@
 #include <chrono>
 
 #include "lower/agent_thread.h"
+#include "lower/stop.h"
 
 namespace mana::lower {
 
@@ -61,7 +62,7 @@ Agent* the_agent() { return running.load(std::memory_order_acquire); }
 std::unique_ptr<Agent> Agent::start(const AgentJob& job) {
   auto agent = std::unique_ptr<Agent>(new Agent(job));
   auto setup = control::join_job(agent->io_, job.rank, job.size, job.allgather, control::my_card());
-  const bool barrier = AgentPort::register_barrier();
+  const bool barrier = register_barrier();  // at once: main.cc
   if (!setup.ok() || !barrier) {
     const std::string why = setup.ok() ? "this kernel has no membarrier" : setup.error().text;
     // Without one rank there is no checkpoint: its place in the tree stays empty, which the root

@@ -70,10 +70,6 @@ control::Counter counter_of(CommCounter* counter) {
 AgentPort::AgentPort(asio::io_context& io, AgentJob job, uint64_t job_id)
     : io_(io), job_(std::move(job)), job_id_(job_id) {}
 
-bool AgentPort::register_barrier() {
-  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-}
-
 // A front end may register after the agent has started.
 UpperInterface* AgentPort::upper() const { return park_control.upper; }
 

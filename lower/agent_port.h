@@ -23,8 +23,6 @@ control::Counter counter_of(CommCounter* counter);
 class AgentPort : public control::RankPort {
  public:
   AgentPort(asio::io_context& io, AgentJob job, uint64_t job_id);
-  // Whether the kernel can make all threads pass a barrier, which the closure cannot do without.
-  static bool register_barrier();
 
   AgentJob& job() { return job_; }
   std::function<void()> on_flush_wanted, on_leave, on_finalize_granted;

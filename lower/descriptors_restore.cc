@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Order: every open file is made and gets its number; then what refers to other numbers, or must be last: sets of
-// epoll, mappings, seals, modes; then, when everything that was opened on the way is closed again, locks.
+// epoll, mappings, seals, modes; then, when everything that was opened on the way, or inherited, is closed, locks.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/limits.h>
@@ -19,6 +19,8 @@
 
 #include <cstring>
 
+#include "kernel-loader/descriptor_line.h"
+#include "kernel-loader/sys.h"
 #include "lower/descriptor_contents.h"
 #include "lower/moved_files.h"
 
@@ -76,13 +78,20 @@ class Restorer {
     close_shared();
     for (const auto& [number, contents] : contents_) {
       if (Outcome shut = shut_socket(number, contents); !shut.ok()) return shut;
+    }
+    if (!inherited_.empty())
+      say_at_restart("what the job had inherited as descriptor " + inherited_ + " cannot be made again and is closed");
+    return Done{};
+  }
+
+  // When nothing is closed any more: that would give POSIX locks up.
+  Outcome lock_files() {
+    for (const auto& [number, contents] : contents_) {
       for (const Item& item : contents.items) {
         if (item.kind != ItemKind::lock) continue;
         if (Outcome locked = lock(number, item); !locked.ok()) return locked;
       }
     }
-    if (!inherited_.empty())
-      say_at_restart("what the job had inherited as descriptor " + inherited_ + " cannot be made again and is closed");
     return Done{};
   }
 
@@ -322,9 +331,12 @@ class Restorer {
 
   Result<int> open_slave(const Descriptor& descriptor, const Contents& contents) {
     const auto master = static_cast<int>(contents.words[0]);  // a lower number
-    const int got = ioctl(master, TIOCGPTPEER, (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC);
-    if (got < 0) return failure("open a pseudo-terminal", descriptor.path);
-    return got;
+    const loader::MakingDescriptors making;
+    const long flags = (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC;
+    const long got = loader::move_above(making, sys::raw(SYS_ioctl, bits(master), TIOCGPTPEER, static_cast<uint64_t>(flags)));
+    errno = sys::failed(got) ? sys::error_of(got) : 0;
+    if (errno != 0) return failure("open a pseudo-terminal", descriptor.path);
+    return static_cast<int>(got);
   }
 
   // --- when all have their numbers
@@ -404,7 +416,8 @@ Outcome restore_descriptors(const image::ImageFile& image, const Options& option
     done = restorer.restore(descriptor);
   }
   if (done.ok()) done = restorer.finish();
-  return done.ok() ? loader::end_descriptor_restore() : done;
+  if (done.ok()) done = loader::end_descriptor_restore();
+  return done.ok() ? restorer.lock_files() : done;
 }
 
 }  // namespace mana::lower

@@ -25,6 +25,7 @@
 
 #include "kernel-loader/layout.h"
 #include "lower/descriptor_contents.h"
+#include "lower/descriptor_identity.h"
 #include "lower/moved_files.h"
 
 namespace mana::lower {
@@ -405,6 +406,12 @@ bool has_state(const std::string& path) {
   return false;
 }
 
+bool is_message_queue(int number) {
+  constexpr unsigned long kMessageQueues = 0x19800202;  // linux/magic.h
+  struct statfs system {};
+  return fstatfs(number, &system) == 0 && static_cast<unsigned long>(system.f_type) == kMessageQueues;
+}
+
 // Why it cannot be saved; empty: it is, and `is_needed` says whether `into` is to be in the image.
 std::string save_one(const Descriptor& descriptor, const Descriptors& all, Contents& into, bool& is_needed) {
   const int number = descriptor.number;
@@ -412,6 +419,7 @@ std::string save_one(const Descriptor& descriptor, const Descriptors& all, Conte
   if (descriptor.kind == DescriptorKind::standard || descriptor.kind == DescriptorKind::inherited ||
       descriptor.same_as != number)
     return {};
+  if (is_message_queue(number)) return "a POSIX message queue belongs to its host";
   if (std::string why = save_locks(descriptor, info, into); !why.empty()) return why;
   if (descriptor.kind == DescriptorKind::device) {
     if (has_state(path)) return "device with a state of its own";
@@ -435,22 +443,6 @@ std::string save_one(const Descriptor& descriptor, const Descriptors& all, Conte
   return "nothing makes it again";
 }
 
-// Numbers that share an open file without the gate's knowledge: one that came back through a socket (SCM_RIGHTS) is new
-// to it. Anonymous inodes are one for all, and not compared.
-void find_duplicates(Descriptors& all) {
-  std::map<std::pair<dev_t, ino_t>, std::vector<int>> numbers;
-  for (Descriptor& one : all) {
-    if (one.same_as != one.number || starts(one.path, "anon_inode")) continue;
-    const Inode inode = inode_of(one.number);
-    for (const int lower : numbers[{inode.device, inode.number}]) {
-      if (syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, lower, one.number) != 0) continue;
-      one.same_as = lower;
-      break;
-    }
-    if (one.same_as == one.number) numbers[{inode.device, inode.number}].push_back(one.number);
-  }
-}
-
 }  // namespace
 
 SavedDescriptors save_descriptors() {
@@ -463,7 +455,7 @@ SavedDescriptors save_descriptors() {
   const auto described = loader::describe_descriptors(each, &all);
   if (!described.ok())
     saved.error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
-  find_duplicates(all);
+  identify_descriptors(all);
   for (const Descriptor& descriptor : all) {
     saved.table.append(reinterpret_cast<const char*>(&descriptor), sizeof descriptor);
     Contents contents;

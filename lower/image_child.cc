@@ -86,27 +86,33 @@ bool write_anonymous(Output& out, const char* from, uint64_t bytes, uint64_t off
   return true;
 }
 
-constexpr char kZeroes[kPage] = {};
-
-// Pages of a mapped file that lie behind its end cannot be read (SIGBUS for us, EFAULT for the kernel): they become zeroes.  Each
-// page is written before it is looked at.
-bool write_mapped_file(Output& out, const char* from, uint64_t bytes, uint64_t offset, XXH3_state_t* checksum) {
-  if (write_all(out, from, bytes, offset)) {
-    XXH3_64bits_update(checksum, from, bytes);
-    return true;
-  }
+// Pages of a mapped file that lie behind its end cannot be read (SIGBUS for us, EFAULT for the kernel): they become holes.
+bool write_mapped_file(Output& out, const char* from, uint64_t bytes, uint64_t offset) {
+  if (write_all(out, from, bytes, offset)) return true;
   if (errno != EFAULT) return false;
   for (uint64_t at = 0; at < bytes; at += kPage) {
-    if (write_all(out, from + at, kPage, offset + at)) {
-      XXH3_64bits_update(checksum, from + at, kPage);
-    } else if (errno == EFAULT) {
-      XXH3_64bits_update(checksum, kZeroes, kPage);
-    } else {
-      return false;
-    }
+    if (!write_all(out, from + at, kPage, offset + at) && errno != EFAULT) return false;
   }
   return true;
 }
+
+// The checksum of what is in the file now.
+bool read_back(const Output& out, uint64_t bytes, uint64_t offset, XXH3_state_t* checksum) {
+  static char piece[kPieceBytes];
+  uint64_t done = 0;
+  while (done < bytes) {
+    const ssize_t got = pread(out.file, piece + done, bytes - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return false;
+    if (got == 0) break;
+    done += static_cast<uint64_t>(got);
+  }
+  std::memset(piece + done, 0, bytes - done);  // holes at the end: the file gets its length last
+  XXH3_64bits_update(checksum, piece, bytes);
+  return true;
+}
+
+bool is_shared(SegmentKind kind) { return kind != SegmentKind::anonymous && kind != SegmentKind::file; }
 
 bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) {
   XXH3_state_t checksum;
@@ -114,12 +120,16 @@ bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) 
   const char* memory = reinterpret_cast<const char*>(segment.begin + (block.file_offset - segment.file_offset));
   for (uint64_t at = 0; at < block.bytes; at += kPieceBytes) {
     const uint64_t bytes = std::min(kPieceBytes, block.bytes - at);
-    if (segment.kind == SegmentKind::anonymous || segment.kind == SegmentKind::shared_anonymous) {
+    const uint64_t offset = block.file_offset + at;
+    if (segment.kind == SegmentKind::anonymous) {
       XXH3_64bits_update(&checksum, memory + at, bytes);
-      if (!write_anonymous(out, memory + at, bytes, block.file_offset + at)) return false;
-    } else if (!write_mapped_file(out, memory + at, bytes, block.file_offset + at, &checksum)) {
-      return false;
+      if (!write_anonymous(out, memory + at, bytes, offset)) return false;
+      continue;
     }
+    // Others may change it (children, who maps the same file): the checksum is of what was written, not of what is there now.
+    const bool written = segment.kind == SegmentKind::shared_anonymous ? write_anonymous(out, memory + at, bytes, offset)
+                                                                       : write_mapped_file(out, memory + at, bytes, offset);
+    if (!written || !read_back(out, bytes, offset, &checksum)) return false;
   }
   block.checksum = XXH3_64bits_digest(&checksum);
   // This copy is not needed any more: the application need not copy such a page again before it writes to it.
@@ -127,10 +137,14 @@ bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) 
   return true;
 }
 
-bool write_data(Output& out, ImagePlan& plan) {
+bool write_data(Output& out, ImagePlan& plan, bool shared) {
   std::size_t next = 0;
   for (const SegmentRecord& segment : plan.segments) {
     if (segment.stored_bytes == 0) continue;
+    if (is_shared(segment.kind) != shared) {
+      while (next < plan.blocks.size() && plan.blocks[next].file_offset < segment.file_offset + segment.stored_bytes) ++next;
+      continue;
+    }
     if ((segment.protection & PROT_READ) == 0 &&
         mprotect(reinterpret_cast<void*>(segment.begin), segment.bytes, PROT_READ) != 0) {
       complain(out, "make memory readable", errno);
@@ -164,10 +178,12 @@ bool write_front(Output& out, ImagePlan& plan) {
 
 }  // namespace
 
-void write_image_and_exit(ImagePlan& plan, int file, int report_pipe) {
+void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed rank leaves no writer behind
   Output out{file, {}};
-  if (write_data(out, plan)) write_front(out, plan);
+  const bool shared_written = write_data(out, plan, true);
+  close(shared_pipe);
+  if (shared_written && write_data(out, plan, false)) write_front(out, plan);
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   out.report.finished_at_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec;

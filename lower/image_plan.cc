@@ -24,6 +24,7 @@
 #include "lower/memory_map.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
+#include "lower/refusals.h"
 #include "lower/stop.h"
 #include "lower/task_attributes.h"
 
@@ -118,7 +119,7 @@ std::vector<BlockRecord> make_blocks(const std::vector<SegmentRecord>& segments)
 std::string thread_table(std::string* error) {
   std::string bytes;
   for (const ParkSlot* slot : parked_threads()) {
-    if (slot->context >= loader::kLine) {
+    if (!loader::is_application_memory(slot->context)) {
       *error = "thread " + std::to_string(slot->tid.load()) + " stands on a stack of the lower half, which is not saved";
     }
     image::ThreadState state{};
@@ -131,6 +132,7 @@ std::string thread_table(std::string* error) {
     state.robust_bytes = slot->robust_length;
     state.tid_address = slot->tid_address;
     state.record = reinterpret_cast<uint64_t>(slot->record);
+    state.without_rseq = slot->has_rseq ? 0 : 1;
     std::memcpy(state.name, slot->name, sizeof state.name);
     bytes.append(reinterpret_cast<const char*>(&state), sizeof state);
   }
@@ -300,6 +302,8 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   static loader::GateState gate;  // large
   loader::save_gate_state(gate);
   std::vector<UpperRegion> regions = upper_regions(&plan.error);
+  if (std::string why = note_segments(regions); !why.empty()) plan.error = why;
+  if (std::string why = lasting_refusal(gate); !why.empty()) plan.error = why;
   plan.memory_flags = memory_flags(gate, regions, &plan.error);
   const SavedDescriptors descriptors = save_descriptors();
   if (plan.error.empty()) plan.error = descriptors.error;

@@ -29,6 +29,24 @@ int64_t monotonic_ns() {
 // fork(): its handlers take locks that nobody in the child would release.
 pid_t fork_silently() { return static_cast<pid_t>(syscall(SYS_clone, 0UL, nullptr, nullptr, nullptr, 0UL)); }
 
+bool make_pipes(int (&first)[2], int (&second)[2]) {
+  if (pipe2(first, O_CLOEXEC) != 0) return false;
+  if (pipe2(second, O_CLOEXEC) == 0) return true;
+  const int why = errno;
+  close(first[0]);
+  close(first[1]);
+  errno = why;
+  return false;
+}
+
+// The child has closed its end of the pipe, or is gone.
+void wait_for_the_end_of(int pipe) {
+  char none;
+  while (read(pipe, &none, 1) < 0 && errno == EINTR) {
+  }
+  close(pipe);
+}
+
 }  // namespace
 
 std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, UpperInterface* upper, const std::string& path) {
@@ -43,8 +61,8 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     writer->result_.error = "create " + path + ": " + std::strerror(errno);
     return writer;
   }
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) {
+  int ends[2], shared[2];
+  if (!make_pipes(ends, shared)) {
     writer->result_.error = std::string("make a pipe: ") + std::strerror(errno);
     close(file);
     return writer;
@@ -53,12 +71,14 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     const ForkAll all(plan.memory_flags);
     writer->child_ = fork_silently();
     if (writer->child_ == 0) open_guards(plan.memory_flags);
-    if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1]);
+    if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1], shared[1]);
   }
   if (writer->child_ > 0) note_lower_child(writer->child_);
   if (writer->child_ < 0) writer->result_.error = std::string("fork the writer: ") + std::strerror(errno);
   close(file);
   close(ends[1]);
+  close(shared[1]);
+  wait_for_the_end_of(shared[0]);
   writer->pipe_ = ends[0];
   writer->forked_at_ns_ = monotonic_ns();
   writer->result_.fork_ns = writer->forked_at_ns_ - begin;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Writes the image of this rank: an ELF core file (kernel-loader/image_format.h) of everything below the line.  The
+// Writes the image of this rank: an ELF core file (kernel-loader/image_format.h) of all memory of the application.  The
 // agent calls it while every thread of the application is parked.  A forked child does the writing, so the application may
-// go on as soon as start() returns; the child's memory is the copy.
+// go on as soon as start() returns; the child's memory is the copy, and shared memory, which the fork does not copy, has been
+// written by then.
 #pragma once
 
 #include <sys/types.h>

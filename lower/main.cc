@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A lower program: a small MPI program that holds the real MPI library and plays host to the application.
 //
-// Launch: take the application's descriptor numbers, load program and loader into the arena, close the gate, jump.  From
+// Launch: part the descriptor numbers, load program and loader into the arena, close the gate, jump.  From
 // then on this file's code runs only when called: by the gate (a front end registers; the application ends) and by the
 // `init` operation (the ranks can talk now: the agent joins the job).
 // Restart: restore.cc.
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernel-loader/gate.h"
+#include "kernel-loader/inherited.h"
 #include "kernel-loader/loader.h"
 #include "kernel-loader/report.h"
 #include "lower/adapter.h"
@@ -51,8 +52,17 @@ void leave_job(int code) {
   std::exit(code);
 }
 
+// Another thread of the application could open something meanwhile.
+bool numbers_are_watched;
+
+void before_mpi() {
+  numbers_are_watched = upper_threads().size() == 1;
+  if (numbers_are_watched) loader::remember_numbers();
+}
+
 void join_job(const core::Init& facts) {
   loader::assert_gate_handlers();
+  if (numbers_are_watched) loader::find_strays();
   if (process.options.under_launcher && !is_as_launched(facts)) {
     loader::report("launch", not_as_launched());
     abort_job(1);
@@ -85,7 +95,9 @@ void register_upper(UpperInterface* upper) {
 }
 
 void prepare_process() {
-  on_init(join_job);
+  // While there is one thread: later the kernel waits for a grace period of RCU, some 5 ms.  Agent::start looks at the result.
+  register_barrier();
+  on_init(before_mpi, join_job);
   set_leave(leave_process);
   start_lending();
   prepare_stopping();
@@ -160,6 +172,7 @@ namespace {
   if (!loaded.ok()) fail_launch(loaded.error());
   prepare_process();
   if (!process.options.under_launcher) start_agent(0, 1, "", -1);
+  loader::find_strays();
   if (const auto closed = loader::install_gate(gate_hooks()); !closed.ok()) fail_launch(closed.error());
   loader::start_program(loaded.value(), {});
 }
@@ -169,13 +182,14 @@ namespace {
 
 int main(int argc, char** argv) {
   using namespace mana;
-  // First of all, while what is open is what the application inherits.
-  const auto held = loader::hold_descriptors();
+  // Started again it lies elsewhere (kernel-loader/layout.h).  Where that fails, check_kernel() says so.
+  if (loader::must_lie_elsewhere(reinterpret_cast<uint64_t>(&lower::rank_process))) execv("/proc/self/exe", argv);
+  const auto begun = loader::begin_lower_half();
   lower::note_launched_attributes();
   lower::Options& options = lower::rank_process().options;
   if (!lower::read_options(argc, argv, options)) return 64;
   loader::set_report_rank(options.rank);
-  if (!held.ok()) lower::fail_launch(held.error());
+  if (!begun.ok()) lower::fail_launch(begun.error());
   if (options.restart) return lower::restart();
   lower::launch();
 }

@@ -83,7 +83,7 @@ std::vector<MemoryFlags> memory_flags(const loader::GateState& gate, std::vector
       range = {begin, end - begin, 0, 0};
       continue;
     }
-    if (std::strncmp(line, "VmFlags: ", 9) != 0 || range.begin >= loader::kLine) continue;
+    if (std::strncmp(line, "VmFlags: ", 9) != 0 || !loader::is_application_memory(range.begin)) continue;
     range.flags = flags_of(line + 9);
     if ((range.flags & image::kGrowsDown) != 0) mark_growing(regions, range.begin);
     range.flags &= ~image::kGrowsDown;

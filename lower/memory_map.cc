@@ -50,11 +50,11 @@ bool is_device(const std::string& name) {
 }
 
 // One line of /proc/self/maps: "begin-end rwxp offset major:minor inode   name".
-bool parse(const char* line, UpperRegion& region, uint64_t& inode, bool& shared) {
+bool parse(const char* line, UpperRegion& region, bool& shared) {
   char permissions[5] = {};
   int name_at = 0;
   if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %" SCNu64 " %n", &region.begin, &region.end, permissions,
-                  &region.offset, &inode, &name_at) != 5) {
+                  &region.offset, &region.inode, &name_at) != 5) {
     return false;
   }
   region.protection = (permissions[0] == 'r' ? PROT_READ : 0) | (permissions[1] == 'w' ? PROT_WRITE : 0) |
@@ -132,10 +132,9 @@ std::vector<UpperRegion> upper_regions(std::string* error) {
   std::size_t room = 0;
   while (getline(&line, &room, maps.get()) > 0) {
     UpperRegion region;
-    uint64_t inode = 0;
     bool shared = false;
-    if (!parse(line, region, inode, shared) || region.begin >= loader::kLine) continue;
-    region.kind = kind_of(shared, inode, region.name);
+    if (!parse(line, region, shared) || !loader::is_application_memory(region.begin)) continue;
+    region.kind = kind_of(shared, region.inode, region.name);
     if (is_device(region.name)) *error = "the application has mapped the device " + region.name + ", which cannot be saved";
     regions.push_back(std::move(region));
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What there is below the line, and which of it has ever been touched.  Ordinary code, on the agent's thread, while the
+// What memory the application has, and which of it has ever been touched.  Ordinary code, on the agent's thread, while the
 // application is parked.
 #pragma once
 
@@ -16,6 +16,7 @@ struct UpperRegion {
   uint32_t protection = 0;
   image::SegmentKind kind = image::SegmentKind::anonymous;
   uint64_t offset = 0;  // in the mapped file
+  uint64_t inode = 0;   // of it; a System V segment's id
   bool saved_elsewhere = false;  // its bytes come back with a descriptor: they may change while the image is written
   std::string name;     // path, "[heap]", "[stack]" or empty
 };
@@ -24,7 +25,7 @@ struct TouchedRange {
   uint64_t begin = 0, end = 0;
 };
 
-// All regions below the line, in order.  `error`: a region that cannot be saved; empty: none.
+// All regions of the application, in order.  `error`: a region that cannot be saved; empty: none.
 std::vector<UpperRegion> upper_regions(std::string* error);
 
 // Pages that MADV_GUARD_INSTALL has made guards.  False: this kernel cannot tell.

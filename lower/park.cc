@@ -105,7 +105,7 @@ bool leave_signal_entry(greg_t* registers) {
   if (!within(static_cast<uint64_t>(registers[REG_RIP]), mana_signal_entry_begin, mana_signal_entry_end)) return false;
   leave_before_handler(reinterpret_cast<void*>(registers[REG_RDX]));
   if (mana_signal_entry_tells_sender != 0) loader::tell_sender(reinterpret_cast<void*>(registers[REG_RSI]));
-  registers[REG_RIP] = static_cast<greg_t>(loader::mana_app_actions[registers[REG_RDI]].handler);
+  registers[REG_RIP] = static_cast<greg_t>(loader::mana_signal_handlers[registers[REG_RDI]]);
   return true;
 }
 
@@ -127,6 +127,7 @@ void note_kernel_state(ParkSlot* slot) {
   sys::raw(__NR_prctl, kPrGetTidAddress, bits(&slot->tid_address));
   sys::raw(__NR_arch_prctl, ARCH_GET_GS, bits(&slot->gs));
   sys::raw(__NR_prctl, PR_GET_NAME, bits(slot->name));
+  slot->has_rseq = loader::has_rseq(slot->fs);
 }
 
 // One signal of ours.  `release` was read before `stop`: whoever resumes clears `stop` first, so a thread that comes late

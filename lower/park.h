@@ -43,6 +43,7 @@ struct alignas(64) ParkSlot {
   uint64_t tid_address;            // word that the kernel clears and wakes when the thread ends; 0: unknown
   ThreadRecord* record;            // null: has never called MPI
   char name[16];
+  bool has_rseq;
   // Noted by the agent before it sends the signal: the system call that the thread is blocked in.
   std::atomic<int64_t> blocked_call;  // -1: none
   uint64_t blocked_sp, blocked_pc;

@@ -143,7 +143,7 @@ class RestoredThreads {
       thread.upper = upper;
       thread.tid.store(getpid());
       loader::take_up_thread(reinterpret_cast<void*>(state.context));
-      if (gate.rseq_length != 0) {
+      if (gate.rseq_length != 0 && state.without_rseq == 0) {
         thread.rseq_address = state.fs + static_cast<uint64_t>(gate.rseq_offset);
         thread.rseq_bytes = gate.rseq_length;
         thread.rseq_signature = gate.rseq_signature;

@@ -15,6 +15,9 @@
 
 namespace mana::lower {
 
+// Whether the kernel can make all threads pass a barrier, which the closure cannot do without.
+bool register_barrier();
+
 // On the main thread, before the application: the checkpoint signal gets its handler and is unblocked.
 void prepare_stopping();
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/report.h"
 #include "lower/stop.h"
 
@@ -33,6 +34,14 @@ struct Launched {
   Scheduling scheduling;
   rlimit limits[RLIM_NLIMITS];
 } launched;
+
+// Of open files the application has another one than the kernel's.
+bool read_limit(int which, rlimit& limit) {
+  if (which != RLIMIT_NOFILE) return getrlimit(static_cast<__rlimit_resource>(which), &limit) == 0;
+  const loader::FileLimit files = loader::file_limit();
+  limit = {files.soft, files.hard};
+  return true;
+}
 
 void read_cpus(pid_t tid, uint64_t (&cpus)[std::size(launched.cpus)]) {
   std::memset(cpus, 0, sizeof cpus);
@@ -94,7 +103,7 @@ void restore_scheduling(const ThreadAttributes& attributes, pid_t tid) {
 void note_launched_attributes() {
   read_cpus(0, launched.cpus);
   launched.scheduling = read_scheduling(0);
-  for (int which = 0; which < RLIM_NLIMITS; ++which) getrlimit(static_cast<__rlimit_resource>(which), &launched.limits[which]);
+  for (int which = 0; which < RLIM_NLIMITS; ++which) read_limit(which, launched.limits[which]);
 }
 
 std::vector<ThreadAttributes> thread_attributes() {
@@ -112,7 +121,7 @@ std::vector<SoftLimit> soft_limits() {
   std::vector<SoftLimit> limits;
   for (int which = 0; which < RLIM_NLIMITS; ++which) {
     rlimit now{};
-    if (getrlimit(static_cast<__rlimit_resource>(which), &now) != 0) continue;
+    if (!read_limit(which, now)) continue;
     // The lower half is launched with a stack limit of its own.
     if (which != RLIMIT_STACK && now.rlim_cur == launched.limits[which].rlim_cur) continue;
     limits.push_back({static_cast<uint32_t>(which), 0, now.rlim_cur});
@@ -131,11 +140,13 @@ void restore_thread_attributes(const std::vector<ThreadAttributes>& attributes, 
 void restore_soft_limits(const std::vector<SoftLimit>& limits) {
   for (const SoftLimit& limit : limits) {
     if (limit.resource >= RLIM_NLIMITS) continue;
-    const auto which = static_cast<__rlimit_resource>(limit.resource);
     rlimit now{};
-    if (getrlimit(which, &now) != 0) continue;
+    if (!read_limit(static_cast<int>(limit.resource), now)) continue;
     now.rlim_cur = std::min<rlim_t>(limit.soft, now.rlim_max);
-    setrlimit(which, &now);
+    if (limit.resource == RLIMIT_NOFILE)
+      loader::set_file_limit({now.rlim_cur, now.rlim_max});
+    else
+      setrlimit(static_cast<__rlimit_resource>(limit.resource), &now);
   }
 }
 

@@ -17,4 +17,4 @@ static_assert(mana::kSetFsByCall == SET_FS_BY_CALL);
 static_assert(__NR_arch_prctl == NR_arch_prctl);
 static_assert(offsetof(ucontext_t, uc_mcontext.gregs) + REG_RIP * sizeof(greg_t) + 4 == CONTEXT_RIP_HIGH);
 static_assert(mana::loader::kLine == LINE);
-static_assert(sizeof(mana::loader::AppAction) == 1 << ACTION_SHIFT && offsetof(mana::loader::AppAction, handler) == 0);
+static_assert(sizeof mana::loader::mana_signal_handlers[0] == 8);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Where the kernel enters for every signal that the application handles.  Lives in the lower program (so it is not in
 // the image: a restart installs the new one); the gate installs it (GateHooks::signal_entry) with the application's own
-// flags, mask and restorer, and it goes on to mana_app_actions[signal].handler (kernel-loader/gate.h).
+// flags, mask and restorer, and it goes on to mana_signal_handlers[signal] (kernel-loader/gate.h).
 #pragma once
 
 #include <cstdint>

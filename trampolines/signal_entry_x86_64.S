@@ -45,9 +45,8 @@ mana_signal_entry_begin:
         jae     .Linterrupted_below
 .Lhandler:
         movl    %edi, %r10d
-        shlq    $ACTION_SHIFT, %r10
-        leaq    mana_app_actions(%rip), %r11
-        movq    (%r11, %r10), %r11
+        leaq    mana_signal_handlers(%rip), %r11
+        movq    (%r11, %r10, 8), %r11
         jmp     *%r11
 
 .Lspecial:
@@ -119,9 +118,8 @@ mana_signal_entry_end:
         call    .Lset_fs
         movl    %r12d, %edi
         movl    %edi, %r10d
-        shlq    $ACTION_SHIFT, %r10
-        leaq    mana_app_actions(%rip), %r11
-        movq    (%r11, %r10), %r11
+        leaq    mana_signal_handlers(%rip), %r11
+        movq    (%r11, %r10, 8), %r11
         movq    %r13, %rsi
         movq    %r14, %rdx
         xorl    %eax, %eax

@@ -48,7 +48,7 @@ int main(int, char** arguments, char** environment) {
     arguments += 2;
   }
   check(check_kernel());
-  check(hold_descriptors());
+  check(begin_lower_half());
   const Result<LoadedProgram> loaded =
       load_program({arguments[0], arguments, environment, stack_limit});
   if (!loaded.ok()) give_up(loaded.error());

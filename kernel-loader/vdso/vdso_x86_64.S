@@ -141,7 +141,7 @@ exit_done:
         .globl vdso_table
 vdso_table:
         .quad TABLE_MAGIC
-        .long 1                         /* version */
+        .long 3                         /* version */
         .long 5                         /* functions */
         .quad 0, 0, 0, 0, 0             /* filled at each start and restart */
         offset_of call_clock_gettime

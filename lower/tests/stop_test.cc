@@ -228,7 +228,7 @@ TEST_CASE("a_storm_of_other_signals_does_not_disturb_the_stopping") {
   static std::atomic<uint64_t>* count = &handled;
   count = &handled;
   ThreadRecord record{};
-  loader::mana_app_actions[SIGUSR1].handler = reinterpret_cast<uint64_t>(+[](int) { ++*count; });
+  loader::mana_signal_handlers[SIGUSR1] = reinterpret_cast<uint64_t>(+[](int) { ++*count; });
   struct sigaction action {};
   action.sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(mana_signal_entry);
   action.sa_flags = SA_RESTART | SA_SIGINFO;

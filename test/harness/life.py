@@ -282,6 +282,26 @@ def program_behind_wrappers(world, log, mpi):
     checkpointed_behind(world, log, mpi, "wrappers", "env", "A=b", "taskset", "-c", "0-1", "bash", "-c", 'exec -a other "$0" "$@"')
 
 
+def few_open_files(world, log, mpi):
+    """The halves share what little there is."""
+    few = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+    job = Meeting(world, "few-files", ["sh", "-c", 'test "$(ulimit -Hn)" = 64 && exec "$@"', "sh", world.program("behave", mpi), "hold", "1"],
+                  2, log)
+    try:
+        job.launch(mpi, prefix=few)
+        for restarted in (other_mpi(mpi), mpi):
+            job.wait_for_step()
+            job.checkpoint()
+            job.kill()
+            job.forget_later_steps()
+            job.restart(restarted, prefix=few)
+            job.wait_until_answering()
+            job.go()
+        job.finish()
+    finally:
+        job.close()
+
+
 def program_in_a_script(world, log, mpi):
     checkpointed_behind(world, log, mpi, "script", "sh", "-c", 'ls / > listing && "$0" "$@"')
 
@@ -528,7 +548,7 @@ def rank_killed_during_a_checkpoint(world, log, mpi):
 TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
          file_refuses_by_name, descriptor_that_nothing_makes_again_refuses_by_name, running_child_refuses_by_name,
-         running_child_can_be_left_out, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
+         running_child_can_be_left_out, few_open_files, few_open_files, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
          files_that_changed, host_that_was_booted_later, name_of_the_host_on_request,
          process_that_ends_leaves_its_robust_locks, stopped_rank_is_named_and_waited_for,
          stopped_first_rank_is_named, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)

@@ -22,14 +22,18 @@ def listed(world, abi):
 
 
 class Batch:
-    """One job that runs `names` one after the other."""
+    """One job that runs `names` one after the other.  `surrounding`: what it runs in (surroundings.py)."""
 
-    def __init__(self, world, mode, abi, ranks, names, log):
+    def __init__(self, world, mode, abi, ranks, names, log, surrounding=None):
         self.world, self.mode, self.abi, self.names, self.log = world, mode, abi, names, log
-        self.meeting = world.folder(f"{mode}-{abi}-{ranks}")
+        self.label = f"{mode}/{abi}" if surrounding is None else f"surroundings/{surrounding.name}/{abi}"
+        self.meeting = world.folder(self.label)
         live = mode in ("continue", "restart", "migrate")
         self.job = Checkpointed(world, f"{mode}-{abi}", [world.program("scenarios", abi), *names], ranks, log,
-                                folder=self.meeting, MANA_TEST_DIR=self.meeting, MANA_TEST_MODE="live" if live else "plain")
+                                folder=self.meeting, MANA_TEST_DIR=self.meeting, MANA_TEST_MODE="live" if live else "plain",
+                                **({} if surrounding is None else surrounding.environment))
+        if surrounding is not None:
+            surrounding.surround(self.job)
         self.live, self.ranks = live, ranks
         self.problems = {}  # scenario: what the runner saw
 
@@ -167,7 +171,7 @@ def judge(report, batch, log, seconds):
     ended = batch.lost or f"the job ended here with exit code {code}: {tail(log.read_text(errors='replace'), 3)}"
     clean = True
     for done, name in enumerate(batch.names):
-        full = f"{batch.mode}/{batch.abi}/{name}"
+        full = f"{batch.label}/{name}"
         verdict = results.get(name)
         if verdict == "pass" and name not in batch.problems:
             report.passes(full, seconds / len(results))
@@ -183,29 +187,31 @@ def judge(report, batch, log, seconds):
             report.fails(full, ended, log)
             return done + 1, False
     if clean and (code != 0 or batch.lost):
-        report.fails(f"{batch.mode}/{batch.abi}/end-of-{batch.ranks}-ranks", "all scenarios passed, but " + ended, log)
+        report.fails(f"{batch.label}/end-of-{batch.ranks}-ranks", "all scenarios passed, but " + ended, log)
         clean = False
     return len(batch.names), clean
 
 
-def run_batch(world, report, mode, abi, ranks, level, names):
-    log = report.log(f"{mode}-{abi}-{ranks}-{level}")
+def run_batch(world, report, mode, abi, ranks, level, names, surrounding=None):
+    log = report.log(f"{mode if surrounding is None else surrounding.name}-{abi}-{ranks}-{level}")
     all_clean = True
     for _ in range(MOST_JOBS_LOST):
-        batch = Batch(world, mode, abi, ranks, names, log)
+        batch = Batch(world, mode, abi, ranks, names, log, surrounding)
         before = time.monotonic()
         try:
             batch.run()
         finally:
             reap_orphans()
         done, clean = judge(report, batch, log, time.monotonic() - before)
+        if surrounding is not None:
+            surrounding.afterwards(report, batch)
         batch.job.close()
         all_clean = all_clean and clean
         names = names[done:]
         if not names:
             break
     for name in names:
-        report.fails(f"{mode}/{abi}/{name}", f"not tried: {MOST_JOBS_LOST} scenarios before it ended the job", log)
+        report.fails(f"{batch.label}/{name}", f"not tried: {MOST_JOBS_LOST} scenarios before it ended the job", log)
     if all_clean:
         log.unlink(missing_ok=True)
 

@@ -66,6 +66,8 @@ class World:
 class Checkpointed:
     """One job under mana_launch: launch, checkpoint, kill, restart; on any MPI and interconnect."""
 
+    wrapper = ()  # what the launcher is started by
+
     def __init__(self, world, name, program, ranks, log, folder=None, **environment):
         self.world, self.name, self.program, self.ranks, self.log = world, name, list(program), ranks, log
         self.folder = folder if folder is not None else world.folder(name)
@@ -76,7 +78,7 @@ class Checkpointed:
 
     def _start(self, mpi, transport, command, prefix=(), **options):
         self.mpi, self.transport = mpi, transport
-        self.job = Job(self.world.mpirun(mpi, self.ranks, transport) + list(prefix) + command,
+        self.job = Job([*self.wrapper, *self.world.mpirun(mpi, self.ranks, transport), *prefix, *command],
                        self.world.environment(mpi, transport, **self.more), self.log, folder=self.folder, **options)
         return self.job
 

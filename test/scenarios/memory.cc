@@ -6,9 +6,12 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cinttypes>
+#include <fstream>
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "test/scenario.h"
 
@@ -20,6 +23,10 @@ constexpr std::size_t kPage = 4096;
 
 char* map(std::size_t bytes, int protection = PROT_READ | PROT_WRITE, int more_flags = MAP_PRIVATE) {
   return static_cast<char*>(mmap(nullptr, bytes, protection, MAP_ANONYMOUS | more_flags, -1, 0));
+}
+
+char* map_at(char* place, std::size_t bytes, int protection, int flags) {
+  return static_cast<char*>(mmap(place, bytes, protection, MAP_ANONYMOUS | flags, -1, 0));
 }
 
 void fill(char* at, std::size_t bytes, int seed) {
@@ -115,6 +122,40 @@ SCENARIO(memory_kept_from_children_is_saved_and_stays_kept, .ranks = 2) {
   munmap(wiped, bytes);
 }
 
+// How much of the mapping that holds this address lies in huge pages.
+uint64_t huge_kilobytes(const void* address) {
+  std::ifstream maps("/proc/self/smaps");
+  std::string line;
+  uint64_t begin = 0, end = 0, kilobytes = 0;
+  for (bool inside = false; std::getline(maps, line);) {
+    if (sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) {
+      inside = reinterpret_cast<uint64_t>(address) >= begin && reinterpret_cast<uint64_t>(address) < end;
+    } else if (inside) {
+      sscanf(line.c_str(), "AnonHugePages: %" SCNu64, &kilobytes);
+    }
+  }
+  return kilobytes;
+}
+
+// Whether the kernel gave huge pages is left to the runner (harness/surroundings.py): it may have none.
+SCENARIO(memory_in_huge_pages_stays, .ranks = 2) {
+  constexpr std::size_t kHuge = 2 << 20, kBytes = 4 * kHuge;
+  char* room = map(kBytes + kHuge);
+  char* memory = room + (-reinterpret_cast<uint64_t>(room) & (kHuge - 1));
+  CHECK_EQ(madvise(memory, kBytes, MADV_HUGEPAGE), 0);
+  fill(memory, kBytes, 3);
+  if (const char* folder = getenv("MANA_TEST_DIR")) {
+    std::ofstream(folder + std::string("/huge.") + std::to_string(job.rank)) << huge_kilobytes(memory);
+  }
+  job.checkpoint_here();
+  CHECK(is_filled(memory, kBytes, 3));
+  CHECK(has_flag(memory, "hg"));
+  fill(memory, kBytes, 4);
+  job.checkpoint_here();
+  CHECK(is_filled(memory, kBytes, 4));
+  CHECK_EQ(munmap(room, kBytes + kHuge), 0);
+}
+
 SCENARIO(locked_memory_and_advice_stay, .ranks = 2) {
   const std::size_t bytes = 16 * kPage;
   char* locked = map(bytes);
@@ -203,6 +244,30 @@ SCENARIO(terabytes_reserved_and_hardly_touched, .ranks = 2) {
   CHECK_EQ(munmap(closed, bytes), 0);
 }
 
+// The fixed addresses of AddressSanitizer's allocator (two generations of it) and shadow.
+SCENARIO(memory_stays_where_sanitizers_want_it, .ranks = 2) {
+  constexpr std::size_t kReserved = std::size_t{4} << 40, kShadow = std::size_t{14} << 40;
+  constexpr int kFixed = MAP_FIXED_NOREPLACE | MAP_PRIVATE | MAP_NORESERVE;
+  char* places[] = {reinterpret_cast<char*>(0x500000000000), reinterpret_cast<char*>(0x600000000000)};
+  for (char* place : places) {
+    CHECK(map_at(place, kReserved, PROT_NONE, kFixed) == place);
+    CHECK(map_at(place + (kReserved >> 1), 40 * kPage, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE) == place + (kReserved >> 1));
+    fill(place + (kReserved >> 1), 20 * kPage, 7);
+  }
+  char* shadow = map_at(reinterpret_cast<char*>(0x02008fff7000), kShadow, PROT_READ | PROT_WRITE, kFixed);
+  CHECK(shadow == reinterpret_cast<char*>(0x02008fff7000));
+  for (std::size_t at = 0; at < kShadow; at += kShadow / 64) shadow[at] = 1;
+  job.checkpoint_here();
+  for (char* place : places) {
+    CHECK(is_filled(place + (kReserved >> 1), 20 * kPage, 7));
+    CHECK(!is_readable(place));
+    CHECK(mremap(place + (kReserved >> 1), 40 * kPage, 10 * kPage, 0) == place + (kReserved >> 1));
+    CHECK_EQ(munmap(place, kReserved), 0);
+  }
+  for (std::size_t at = 0; at < kShadow; at += kShadow / 64) CHECK_EQ(static_cast<int>(shadow[at]), 1);
+  CHECK_EQ(munmap(shadow, kShadow), 0);
+}
+
 SCENARIO(mapping_that_grows_down_grows_on, .ranks = 2) {
   // In the middle of free room: a mapping close below would keep it from growing.
   const std::size_t room = 16 << 20;
@@ -233,6 +298,43 @@ SCENARIO(anonymous_memory_stays_shared_with_children, .ranks = 2) {
   CHECK_EQ(in_child([&] { shared[0] = 'd'; return shared[bytes - 1] == 'c' ? 4 : 5; }), 4);
   CHECK_EQ(shared[0], 'd');
   munmap(shared, bytes);
+}
+
+// A thread that never stops writing keeps two counters, 64 MiB apart, in step: the image holds one moment, not two.
+void shared_memory_is_of_one_moment(Job& job, char* shared, std::size_t bytes) {
+  fill(shared, bytes - kPage, 13);
+  auto* first = reinterpret_cast<std::atomic<long>*>(shared);
+  auto* last = reinterpret_cast<std::atomic<long>*>(shared + bytes - kPage);
+  first->store(0);
+  last->store(0);
+  std::atomic<bool> end{false}, out_of_step{false};
+  std::thread writer([&] {
+    for (long count = first->load(); !end.load(); ++count) {
+      if (first->load() != count || last->load() != count) out_of_step = true;
+      first->store(count + 1);
+      last->store(count + 1);
+    }
+  });
+  while (first->load() == 0) std::this_thread::yield();
+  job.checkpoint_here();
+  job.checkpoint_here();
+  end = true;
+  writer.join();
+  CHECK(!out_of_step.load());
+  CHECK(is_filled(shared + kPage, bytes - 2 * kPage, 13 + static_cast<int>(kPage * 31 % 251)));
+  munmap(shared, bytes);
+}
+
+SCENARIO(shared_memory_written_all_the_while_is_of_one_moment, .ranks = 2) {
+  const std::size_t bytes = 64 << 20;
+  shared_memory_is_of_one_moment(job, map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED), bytes);
+}
+
+SCENARIO(shared_file_written_all_the_while_is_of_one_moment, .ranks = 2) {
+  const std::size_t bytes = 16 << 20;
+  const File file(bytes, 14);
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.descriptor, 0);
+  shared_memory_is_of_one_moment(job, static_cast<char*>(mapped), bytes);
 }
 
 SCENARIO(shared_file_mapping_stays_the_file, .ranks = 2) {

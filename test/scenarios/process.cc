@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -114,6 +115,35 @@ SCENARIO(signal_handlers_masks_and_stacks_outlive_the_process, .ranks = 2) {
   sigaction(SIGUSR1, &old, nullptr);
 }
 
+// Another thread ignores the signal while its delivery to the handler has begun.
+SCENARIO(signal_on_its_way_finds_a_handler_when_it_becomes_ignored, .ranks = 2) {
+  static std::atomic<int> handled;
+  handled = 0;
+  const auto storm = [&job] {
+    struct sigaction handle {}, ignore {};
+    handle.sa_handler = [](int) { ++handled; };
+    ignore.sa_handler = SIG_IGN;
+    sigaction(SIGUSR2, &handle, nullptr);
+    std::atomic<bool> end{false};
+    std::thread changes([&] {
+      while (!end) {
+        sigaction(SIGUSR2, &ignore, nullptr);
+        sigaction(SIGUSR2, &handle, nullptr);
+      }
+    });
+    for (int i = 0; i < 20000; i++) raise(SIGUSR2);
+    end = true;
+    changes.join();
+    const int before = handled;
+    raise(SIGUSR2);
+    CHECK_EQ(handled - before, 1);
+  };
+  storm();
+  job.checkpoint_here();
+  storm();
+  signal(SIGUSR2, SIG_DFL);
+}
+
 SCENARIO(process_and_thread_ids_stay_what_the_application_saw, .ranks = 2) {
   const pid_t process = getpid();
   const auto thread = syscall(SYS_gettid);
@@ -203,6 +233,21 @@ SCENARIO(children_can_be_run_after, .ranks = 2) {
   CHECK(pipe != nullptr && fgets(line, 49, pipe) != nullptr);
   CHECK_EQ(std::string(line), "from a child\n");
   if (pipe != nullptr) pclose(pipe);
+}
+
+// Where a thread stands that has just been made, or one whose libc does not want them.
+SCENARIO(thread_without_restartable_sequences_can_register_them_after, .ranks = 2) {
+  constexpr unsigned kUnregister = 1, kLength = 32;
+  const auto rseq = [](unsigned flags) {
+    return syscall(SYS_rseq, static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset, kLength, flags, RSEQ_SIG);
+  };
+  const bool registered = __rseq_size != 0;  // not where GLIBC_TUNABLES turn them off
+  if (registered) CHECK_EQ(rseq(kUnregister), 0);
+  job.checkpoint_here();
+  if (registered) CHECK_EQ(rseq(0), 0);
+  job.checkpoint_here();
+  if (registered) CHECK_EQ(rseq(kUnregister), 0);
+  if (registered) CHECK_EQ(rseq(0), 0);
 }
 
 SCENARIO(language_runtime_works_after, .ranks = 2) {

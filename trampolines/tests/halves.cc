@@ -15,7 +15,7 @@
 #include "trampolines/callback.h"
 #include "trampolines/signal_entry.h"
 
-mana::loader::AppAction mana::loader::mana_app_actions[mana::loader::kSignals];  // the gate's, which is not linked here
+uint64_t mana::loader::mana_signal_handlers[mana::loader::kSignals];  // the gate's, which is not linked here
 int32_t mana::loader::mana_process_ids[4];
 
 namespace mana::test {

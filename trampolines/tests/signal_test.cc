@@ -31,7 +31,7 @@ void on_tick(int, siginfo_t*, void* context) {
 
 struct Action {
   Action(int signal, void (*handler)(int, siginfo_t*, void*)) : signal_(signal) {
-    loader::mana_app_actions[signal].handler = reinterpret_cast<uint64_t>(handler);
+    loader::mana_signal_handlers[signal] = reinterpret_cast<uint64_t>(handler);
     struct sigaction action {};
     action.sa_sigaction = reinterpret_cast<void (*)(int, siginfo_t*, void*)>(mana_signal_entry);
     action.sa_flags = SA_SIGINFO | SA_RESTART;

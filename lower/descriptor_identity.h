@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which of the application's descriptors share an open file, and which are still what the launcher
+// gave.  Nothing is noted when the application duplicates one, so it is found out while everybody
+// stands still.
+#pragma once
+
+#include <vector>
+
+#include "lower/descriptor_contents.h"
+
+namespace mana::lower {
+
+// For each number the index of one that has the same open file, the same index for all of them.
+std::vector<std::size_t> label_open_files(const std::vector<int>& numbers);
+
+// Sets same_as, and the kinds standard and inherited.
+void identify_descriptors(Descriptors& all);
+
+}  // namespace mana::lower

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/refusals.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/shm.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace mana::lower {
+namespace {
+
+std::vector<int> numbers_in(const std::string& folder) {
+  std::vector<int> numbers;
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(folder.c_str()), closedir);
+  if (entries == nullptr) return numbers;
+  while (const dirent* entry = readdir(entries.get())) {
+    if (const int number = std::atoi(entry->d_name); number > 0) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+int tracer_of(const std::string& task) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> status(std::fopen((task + "/status").c_str(), "re"), std::fclose);
+  char line[256];
+  int tracer = 0;
+  while (status != nullptr && std::fgets(line, sizeof line, status.get()) != nullptr) {
+    if (std::sscanf(line, "TracerPid: %d", &tracer) == 1) break;
+  }
+  return tracer;
+}
+
+// A process that one of our threads traces; 0: none.  /proc tells the tracer only from the traced side.
+int traced_process() {
+  for (const int process : numbers_in("/proc")) {
+    const std::string tasks = "/proc/" + std::to_string(process) + "/task";
+    for (const int thread : numbers_in(tasks)) {
+      const int tracer = tracer_of(tasks + "/" + std::to_string(thread));
+      if (tracer != 0 && access(("/proc/self/task/" + std::to_string(tracer)).c_str(), F_OK) == 0) return process;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string lasting_refusal(const loader::GateState& gate) {
+  struct Reason {
+    uint64_t effect;
+    const char* text;
+  };
+  static constexpr Reason kReasons[] = {
+      {loader::kUnshared, "the application has left a namespace or a shared table (unshare), which a restart cannot do again"},
+      {loader::kEnteredNamespace, "the application has entered another namespace (setns), which a restart cannot do again"},
+      {loader::kChangedRoot, "the application has changed its root folder (chroot), which a restart cannot do again"},
+      {loader::kOwnFilter, "the application has installed a seccomp filter of its own, which nobody can read back to install it again"},
+  };
+  for (const Reason& reason : kReasons) {
+    if ((gate.lasting & reason.effect) != 0) return reason.text;
+  }
+  if ((gate.lasting & loader::kTraces) != 0) {
+    if (const int process = traced_process(); process != 0)
+      return "the application traces process " + std::to_string(process) + " (ptrace), which a restart cannot do again: detach first";
+  }
+  return {};
+}
+
+std::string note_segments(std::vector<UpperRegion>& regions) {
+  std::map<uint64_t, std::vector<UpperRegion*>> by_segment;
+  for (UpperRegion& region : regions) {
+    if (region.kind == image::SegmentKind::shared_memory && region.name.rfind("/SYSV", 0) == 0) by_segment[region.inode].push_back(&region);
+  }
+  for (const auto& [id, parts] : by_segment) {
+    const std::string name = "System V shared memory segment " + std::to_string(id);
+    shmid_ds segment{};
+    if (shmctl(static_cast<int>(id), IPC_STAT, &segment) != 0) return "look at " + name + ": " + std::strerror(errno);
+    if (segment.shm_nattch > parts.size()) return name + " is attached by other processes, too, which cannot be saved with this one";
+    if (parts.size() > 1) return name + " is attached more than once, which cannot be made again";
+    parts[0]->kind = image::SegmentKind::shared_segment;
+  }
+  return {};
+}
+
+}  // namespace mana::lower
