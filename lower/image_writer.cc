@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -98,6 +99,11 @@ ImageWriter::~ImageWriter() {
     forget_lower_child(child_);
   }
   if (pipe_ >= 0) close(pipe_);
+}
+
+bool ImageWriter::has_ended() const {
+  pollfd report{pipe_, POLLIN, 0};
+  return child_ <= 0 || poll(&report, 1, 0) != 0;
 }
 
 int ImageWriter::descriptor() const { return child_ > 0 ? pipe_ : -1; }
