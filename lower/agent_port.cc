@@ -231,17 +231,23 @@ Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
     return Error{"image " + directory + "/" + file + ": " + error};
   }
   writer_pipe_.emplace(io_, fcntl(writer_->descriptor(), F_DUPFD_CLOEXEC, 0));
+  wait_for_image(finished, directory, file);
+  return Done{};
+}
+
+// An event may be left over from a descriptor whose place in asio's tables this one has taken, so it is only a reason to look.
+void AgentPort::wait_for_image(const ImageFinished& finished, const std::string& directory, const std::string& file) {
   writer_pipe_->async_wait(asio::posix::stream_descriptor::wait_read,
                            [this, finished, directory, file](asio::error_code cancelled) {
-                             if (!cancelled) image_written(finished, directory, file);
+                             if (cancelled || writer_ == nullptr) return;
+                             if (!writer_->has_ended()) return wait_for_image(finished, directory, file);
+                             image_written(finished, directory, file);
                            });
-  return Done{};
 }
 
 void AgentPort::image_written(ImageFinished finished, const std::string& directory,
                               const std::string& file) {
   writer_pipe_.reset();
-  if (writer_ == nullptr) return;
   const ImageResult result = writer_->finish();
   writer_.reset();
   if (!result.error.empty())

@@ -54,6 +54,7 @@ class AgentPort : public control::RankPort {
   std::optional<control::Error> out_of_reach_for_long(const std::vector<NotParked>& missing);
   // Nothing: nobody is left to wait for.
   std::optional<control::Result<control::StepResult>> wait_for_children();
+  void wait_for_image(const ImageFinished& finished, const std::string& directory, const std::string& file);
   void image_written(ImageFinished finished, const std::string& directory, const std::string& file);
 
   asio::io_context& io_;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 
@@ -176,10 +177,22 @@ bool write_front(Output& out, ImagePlan& plan) {
   return true;
 }
 
+// What the application or the MPI library closes meanwhile is closed: a peer sees the end of its connection.
+void close_all_but(std::array<int, 3> kept) {
+  std::sort(kept.begin(), kept.end());
+  unsigned begin = 0;
+  for (const int one : kept) {
+    if (static_cast<unsigned>(one) > begin) syscall(SYS_close_range, begin, static_cast<unsigned>(one) - 1, 0);
+    begin = static_cast<unsigned>(one) + 1;
+  }
+  syscall(SYS_close_range, begin, ~0U, 0);
+}
+
 }  // namespace
 
 void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed rank leaves no writer behind
+  close_all_but({file, report_pipe, shared_pipe});
   Output out{file, {}};
   const bool shared_written = write_data(out, plan, true);
   close(shared_pipe);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -45,6 +46,11 @@ void wait_for_the_end_of(int pipe) {
   while (read(pipe, &none, 1) < 0 && errno == EINTR) {
   }
   close(pipe);
+}
+
+std::string how_it_ended(bool known, int status) {
+  if (!known) return "and somebody else has waited for it";
+  return WIFSIGNALED(status) ? "by signal " + std::to_string(WTERMSIG(status)) : "with exit code " + std::to_string(WEXITSTATUS(status));
 }
 
 }  // namespace
@@ -95,6 +101,11 @@ ImageWriter::~ImageWriter() {
   if (pipe_ >= 0) close(pipe_);
 }
 
+bool ImageWriter::has_ended() const {
+  pollfd report{pipe_, POLLIN, 0};
+  return child_ <= 0 || poll(&report, 1, 0) != 0;
+}
+
 int ImageWriter::descriptor() const { return child_ > 0 ? pipe_ : -1; }
 
 void ImageWriter::cancel() {
@@ -106,14 +117,17 @@ ImageResult ImageWriter::finish() {
   if (child_ <= 0) return result_;
   ChildReport report{};
   std::size_t got = 0;
+  int why = 0;
   while (got < sizeof report) {
     const ssize_t more = read(pipe_, reinterpret_cast<char*>(&report) + got, sizeof report - got);
     if (more < 0 && errno == EINTR) continue;
+    if (more < 0) why = errno;
     if (more <= 0) break;
     got += static_cast<std::size_t>(more);
   }
   int status = 0;
-  while (waitpid(child_, &status, __WALL) < 0 && errno == EINTR) {
+  pid_t reaped;
+  while ((reaped = waitpid(child_, &status, __WALL)) < 0 && errno == EINTR) {
   }
   forget_lower_child(child_);
   child_ = -1;
@@ -124,8 +138,8 @@ ImageResult ImageWriter::finish() {
     result_.checksum = report.checksum;
     result_.write_ns = report.finished_at_ns - forked_at_ns_;
   } else if (result_.error.empty()) {
-    result_.error = WIFSIGNALED(status) ? "the process that writes the image was ended by signal " + std::to_string(WTERMSIG(status))
-                                        : "the process that writes the image ended without a word";
+    result_.error = "the process that writes the image ended without a word, " + how_it_ended(reaped > 0, status);
+    if (why != 0) result_.error += std::string(" (read its report: ") + std::strerror(why) + ")";
   }
   return result_;
 }

@@ -44,6 +44,7 @@ class ImageWriter {
   ImageWriter& operator=(const ImageWriter&) = delete;
   ~ImageWriter();           // an unfinished child is killed and reaped
 
+  bool has_ended() const;   // finish() would not wait for long: the child has reported, or is gone
   int descriptor() const;   // becomes readable when the child has finished; -1: it has failed already
   ImageResult finish();     // waits for the child, reaps it; the file is fsynced, its directory entry is not
   void cancel();            // kills the child; finish() then reports "cancelled"
