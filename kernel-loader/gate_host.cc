@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/utsname.h>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/text.h"
 
@@ -15,13 +16,18 @@ namespace {
 constinit char name[sizeof utsname::nodename] = {};
 constinit char file_path[32] = {};  // of a file that holds the name, as a path of this process
 
+long make_file() {
+  const MakingDescriptors making;
+  return move_above(making, sys::raw(__NR_memfd_create, sys::bits("hostname"), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
 }  // namespace
 
 bool host_is_named() { return name[0] != 0; }
 
 Outcome set_host_name(const char* wanted) {
   copy_text(wanted, name, sizeof name);
-  const long file = sys::raw(__NR_memfd_create, sys::bits("hostname"), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  const long file = make_file();
   if (sys::failed(file)) return Error{"make a file for the name of the host", sys::error_of(file)};
   char line[sizeof name + 1];
   TextLine(line, sizeof line).add(name).add('\n');

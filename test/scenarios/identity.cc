@@ -185,32 +185,6 @@ SCENARIO(owners_and_peers_are_who_the_application_knows, .ranks = 2) {
   unlink(path);
 }
 
-SCENARIO(sender_of_a_message_is_who_the_application_knows, .ranks = 2) {
-  int pair[2];
-  CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
-  const int on = 1;
-  CHECK_EQ(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
-  job.checkpoint_here();
-  CHECK_EQ(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
-  CHECK_EQ(write(pair[0], "x", 1), 1);
-  char byte = 0;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))] = {};
-  iovec data{&byte, 1};
-  msghdr message = {};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  CHECK_EQ(recvmsg(pair[1], &message, 0), 1);
-  const cmsghdr* part = CMSG_FIRSTHDR(&message);
-  CHECK(part != nullptr && part->cmsg_type == SCM_CREDENTIALS);
-  ucred from = {};
-  if (part != nullptr) std::memcpy(&from, CMSG_DATA(part), sizeof from);
-  CHECK_EQ(from.pid, getpid());
-  close(pair[0]);
-  close(pair[1]);
-}
-
 SCENARIO(groups_made_after_have_the_number_of_their_leader, .ranks = 2) {
   const pid_t group = getpgrp();
   job.checkpoint_here();
