@@ -12,8 +12,10 @@
 //     it sleeps again or gives up (a time-out that is told was no wake-up).  So as long as somebody sleeps, the bit is set or
 //     somebody is awake who will set it.
 // What is lost is the inheritance itself, the order by priority, and the discovery of cycles of more than one thread.
+// Mutexes that are shared with a process that is not of the job, and were held at the checkpoint, are not recognised by that process.
 //
-// Robust lists: at the end of a thread its list is walked as the kernel does (handle_futex_death), with the application's id.
+// Robust lists: at the end of a thread its list is walked as the kernel does (handle_futex_death), with the application's id.  When the
+// process ends, all lists are, last of all but while other threads still run.  A process that is killed by a signal leaves its locks held.
 #include <linux/futex.h>
 
 #include <cerrno>
