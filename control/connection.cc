@@ -192,8 +192,10 @@ asio::awaitable<void> Connection::write_messages() {
   std::string why;
   try {
     while (open_ && !queue_.empty()) {
-      co_await asio::async_write(socket_, asio::buffer(queue_.front()), asio::use_awaitable);
+      // Not in the queue meanwhile: fail() may clear that before this goes on, also after a write that succeeded.
+      const std::string message = std::move(queue_.front());
       queue_.pop_front();
+      co_await asio::async_write(socket_, asio::buffer(message), asio::use_awaitable);
     }
   } catch (const std::system_error& error) {
     why = error.code().message();

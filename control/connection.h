@@ -49,7 +49,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start(std::function<void(std::span<const std::byte>)> message,
              std::function<void(std::string)> closed);
   void send(std::string payload);
-  bool sent_all() const { return queue_.empty(); }
   void when_sent(std::function<void()> then);  // also when the connection has failed
   void close();                                // no callback comes after it
 

@@ -40,10 +40,19 @@ def fortran(world, log, folder, mpi):
     return [folder / "program"]
 
 
+def built_for(python, world, log):
+    """A program of one MPI under the other's launcher is, natively, many jobs of one rank."""
+    code, out, _ = run_command([python, "-c", "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.get_vendor()[0])"],
+                               world.environment(), log)
+    return {"Open MPI": "openmpi", "MPICH": "mpich"}.get(out.strip()) if code == 0 else None
+
+
 def numpy(world, log, folder, mpi):
     for python in ("python3", "/usr/bin/python3"):
         modules = "import sys, numpy" + ("" if mpi is None else ", mpi4py.MPI")
         code, out, _ = run_command([python, "-c", modules + "; print(sys.executable)"], world.environment(), log)
+        if code == 0 and mpi is not None and built_for(python, world, log) != mpi:
+            raise Skip(f"the mpi4py here is not built for {mpi}")
         if code == 0:  # not by a wrapper's name: what that executes is the program
             return [out.strip(), SOURCES / "arrays.py", *(() if mpi is None else ("mpi",))]
     raise Skip("no Python has NumPy here (Debian: python3-numpy)" if mpi is None else "no Python has NumPy and mpi4py here")
