@@ -10,9 +10,9 @@
 // and on the way out, so other processes see the truth.  An image has the application's.  Lock words, which the application itself writes,
 // have the application's: gate_futex.cc.
 //
-// So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read (ssi_pid of a signalfd, files of /proc), in links and names of /proc that are looked at and
-// not opened, in credentials that come or go with messages (SCM_CREDENTIALS), PR_SET_PTRACER, ptrace, kcmp, capget, FIOSETOWN and its
-// kin, the last users of System V objects (lpid).
+// So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read (ssi_pid of a
+// signalfd, files of /proc), in links and names of /proc that are looked at and not opened, in credentials that come or go with
+// messages (SCM_CREDENTIALS), PR_SET_PTRACER, ptrace, kcmp, capget, FIOSETOWN and its kin, the last users of System V objects (lpid).
 //
 // Limit: the kernel may give a new thread or child a number that the application knows as one of its own.  Then the application's
 // own is meant.

@@ -88,7 +88,8 @@ void wait_until_readable(int socket, bool may_wait) {
   const long flags = sys::raw(__NR_fcntl, word(socket), F_GETFL);
   if (!may_wait || sys::failed(flags) || (flags & O_NONBLOCK) != 0) return;
   pollfd one{socket, POLLIN, 0};
-  poll(&one, 1, -1);
+  while (poll(&one, 1, -1) < 0 && errno == EINTR) {
+  }
 }
 
 int lasting_accept(int socket, sockaddr* address, socklen_t* length, int flags) {

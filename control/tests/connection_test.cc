@@ -3,12 +3,14 @@
 #include <asio/connect.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
 #include <asio/read.hpp>
 #include <asio/write.hpp>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <vector>
 
+#include "control/connection.h"
 #include "control/job_file.h"
 #include "control/tests/test_tree.h"
 
@@ -49,6 +51,21 @@ TEST_CASE("a connection that says nothing holds nobody up") {
   for (int i = 0; i < 20; ++i) silent.push_back(dial(io, directory.path()));
   asio::write(silent[0], asio::buffer("MANActl1", 8));  // and one that stops in the middle
   CHECK(job.checkpoint().value().ok);
+}
+
+TEST_CASE("a connection closed right after its message was written is gone quietly") {
+  asio::io_context io;
+  asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+  asio::ip::tcp::socket near(io);
+  near.connect(acceptor.local_endpoint());
+  asio::ip::tcp::socket far = acceptor.accept();
+  auto connection = std::make_shared<Connection>(std::move(near));
+  connection->send(std::string(1000, 'm'));  // written at once; that it has been is told later
+  asio::post(io, [&] { connection->close(); });
+  io.run();
+  CHECK(connection.use_count() == 1);
+  char length[4];
+  CHECK(asio::read(far, asio::buffer(length)) == sizeof length);
 }
 
 TEST_CASE("a wrong secret is refused") {

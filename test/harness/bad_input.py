@@ -117,10 +117,7 @@ def checkpoint_folder_of_a_running_job(world, log, mpi):
         code, out, err = run_command(command, world.environment(mpi), log)
         expect_message("mana_restart", code, out, err, "mana: rank 0", str(job.directory), "running")
         job.checkpoint()  # the running job took no harm
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
     finally:
         job.close()
 
@@ -152,10 +149,7 @@ def checkpoint_folder_full(world, log, mpi):
         filler.unlink()
         second = job.checkpoint()  # the job went on, and can be checkpointed again
         job.resume()
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
         note(log, f"generations {first}, {second}")
     finally:
         job.close()

@@ -113,10 +113,7 @@ def two_commands_at_once(world, log, mpi):
         if not numbers or job.generations()[-1] != max(numbers):
             raise Failure(f"the commands said {numbers}, on disk are {job.generations()}")
         job.resume()
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
     finally:
         job.close()
 
@@ -138,10 +135,7 @@ def cancelled(world, log, mpi):
             raise Failure(f"a cancelled checkpoint left generations {job.generations()}")
         job.go()
         job.wait_for_step()
-        job.checkpoint()
-        job.resume(other_mpi(mpi))
-        job.go()
-        job.finish()
+        job.outlive_the_last_step(other_mpi(mpi))
     finally:
         job.close()
 
@@ -155,10 +149,7 @@ def stop_ends_the_job(world, log, mpi):
         if code == 0:
             raise Failure("after checkpoint --stop the job ended with exit code 0, as if it had finished")
         job.restart(other_mpi(mpi))
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
     finally:
         job.close()
 
@@ -205,45 +196,11 @@ def commands_list_inspect_verify(world, log, mpi):
         mode = os.stat(job.directory / "control.json").st_mode & 0o777
         if mode != 0o600:
             raise Failure(f"the job's secret has mode {mode:o}")
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
         if (job.directory / "control.json").exists():
             raise Failure("the finished job left control.json behind")
     finally:
         job.close()
-
-
-def refused_by_name(world, log, mpi, what, function):
-    job = start(world, log, mpi, what)
-    try:
-        job.wait_for_step()
-        job.expect_refusal(function)
-        job.go()
-        job.wait_for_step()
-        job.checkpoint()
-        job.resume(other_mpi(mpi))
-        job.go()
-        job.finish()
-    finally:
-        job.close()
-
-
-def window_refuses_by_name(world, log, mpi):
-    refused_by_name(world, log, mpi, "window", "MPI_Win_create")
-
-
-def file_refuses_by_name(world, log, mpi):
-    refused_by_name(world, log, mpi, "file", "MPI_File_open")
-
-
-def descriptor_that_nothing_makes_again_refuses_by_name(world, log, mpi):
-    refused_by_name(world, log, mpi, "pidfd", "pidfd: nothing makes it again")
-
-
-def running_child_refuses_by_name(world, log, mpi):
-    refused_by_name(world, log, mpi, "child", "sleep 100000")
 
 
 def running_child_can_be_left_out(world, log, mpi):
@@ -253,10 +210,7 @@ def running_child_can_be_left_out(world, log, mpi):
         code, out, err = job.mana("checkpoint", "--ignore-children")
         if code != 0:
             raise Failure(f"exit code {code}: {err}")
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
     finally:
         job.close()
 
@@ -364,10 +318,7 @@ def files_that_changed(world, log, mpi):
         (job.folder / "go.1").unlink()
         job.restart(options=("--path", f"{data}={moved}", "--env", "MANA_TEST_SAYS=hello"))
         job.wait_until_answering()
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
         for rank in (0, 1):
             expect_text(moved / f"own.{rank}", "0\n1\n2\nhello\n")
         lines = (moved / "shared").read_text().split()
@@ -444,10 +395,7 @@ def process_that_ends_leaves_its_robust_locks(world, log, mpi):
     try:
         job.launch(mpi)
         job.wait_for_step()
-        job.checkpoint()
-        job.resume(other_mpi(mpi))
-        job.go()
-        job.finish()
+        job.outlive_the_last_step(other_mpi(mpi))
     finally:
         job.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -485,10 +433,7 @@ def stopped_rank_is_named(world, log, mpi, first):
             if asking.wait(60) != 0 or len(job.generations()) != 1:
                 raise Failure(f"the checkpoint was not made after SIGCONT: {errors.read_text()}")
         job.resume(other_mpi(mpi))
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
     finally:
         job.close()
 
@@ -537,18 +482,13 @@ def rank_killed_during_a_checkpoint(world, log, mpi):
             raise Failure(f"generation {first} is gone; there are {job.generations()}")
         job.restart(other_mpi(mpi), options=("--generation", first))
         job.wait_until_answering()
-        job.go()
-        job.wait_for_step()
-        job.go()
-        job.finish()
+        job.go_to_the_end()
     finally:
         job.close()
 
 
 TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
-         stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, window_refuses_by_name,
-         file_refuses_by_name, descriptor_that_nothing_makes_again_refuses_by_name, running_child_refuses_by_name,
-         running_child_can_be_left_out, few_open_files, few_open_files, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
+         stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, running_child_can_be_left_out, few_open_files, few_open_files, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
          files_that_changed, host_that_was_booted_later, name_of_the_host_on_request,
          process_that_ends_leaves_its_robust_locks, stopped_rank_is_named_and_waited_for,
          stopped_first_rank_is_named, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)

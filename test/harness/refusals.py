@@ -1,52 +1,62 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What no restart brings back is refused by name, while the job runs on; gone, a checkpoint of the same job succeeds."""
+import dataclasses
+
 from .processes import Skip
 from .steps import Meeting
 from .world import MPIS, other_mpi
 
-# What the refusal names, and whether the program can undo it.
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    named: str  # what the refusal says
+    program: str = "refused"
+    can_be_undone: bool = True
+    options: tuple = ("--ignore-children",)  # children are what is asked about in one kind only
+
+
 KINDS = {
-    "pidfd": ("pidfd", True),
-    "userfaultfd": ("userfaultfd", True),
-    "io_uring": ("io_uring", True),
-    "perf": ("performance counter", True),
-    "bpf": ("bpf", True),
-    "kvm": ("/dev/kvm", True),
-    "tun": ("/dev/net/tun", True),
-    "message-queue": ("POSIX message queue", True),
-    "segment": ("System V shared memory segment", True),
-    "ptrace": ("traces process", True),
-    "unshare": ("unshare", False),
-    "setns": ("setns", False),
-    "chroot": ("chroot", False),
-    "seccomp": ("seccomp filter", False),
+    "pidfd": Kind("pidfd: nothing makes it again"),
+    "userfaultfd": Kind("userfaultfd"),
+    "io_uring": Kind("io_uring"),
+    "perf": Kind("performance counter"),
+    "bpf": Kind("bpf"),
+    "kvm": Kind("/dev/kvm"),
+    "tun": Kind("/dev/net/tun"),
+    "message-queue": Kind("POSIX message queue"),
+    "segment": Kind("System V shared memory segment"),
+    "ptrace": Kind("traces process"),
+    "unshare": Kind("unshare", can_be_undone=False),
+    "setns": Kind("setns", can_be_undone=False),
+    "chroot": Kind("chroot", can_be_undone=False),
+    "seccomp": Kind("seccomp filter", can_be_undone=False),
+    "child": Kind("sleep 100000", "behave", options=()),
+    "window": Kind("MPI_Win_create", "behave"),
+    "file": Kind("MPI_File_open", "behave"),
 }
 
 
-def refused(world, log, mpi, kind):
-    named, can_be_undone = KINDS[kind]
-    # Children are not what is asked about here.
-    command = ("checkpoint", "--ignore-children")
-    job = Meeting(world, f"refused-{kind}", [world.program("refused", mpi), kind], 2, log)
+def refused(world, log, mpi, name):
+    kind = KINDS[name]
+    job = Meeting(world, f"refused-{name}", [world.program(kind.program, mpi), name], 2, log)
     try:
         job.launch(mpi)
         job.wait_for_step()
         said = (job.folder / "arrived.1.0").read_text(encoding="utf-8")
         if said.startswith("unavailable"):
-            raise Skip(f"this kernel does not let it: {said}")
-        job.expect_refusal(named, command=command)
+            raise Skip(f"this kernel, or this user's rights, do not let it: {said}")
+        job.expect_refusal(kind.named, command=("checkpoint", *kind.options))
         job.go()
-        if can_be_undone:
+        if kind.can_be_undone:
             job.wait_for_step()
-            job.checkpoint()
-            job.resume(other_mpi(mpi))
-            job.go()
-        job.finish()
+            job.outlive_the_last_step(other_mpi(mpi))
+        else:
+            job.finish()
     finally:
         job.close()
 
 
 def run(world, report):
-    for index, kind in enumerate(KINDS):
+    for index, name in enumerate(KINDS):
         mpi = MPIS[index % 2]
-        report.run(f"refusals/{mpi}/{kind}", refused, mpi, kind)
+        report.run(f"refusals/{mpi}/{name}", refused, mpi, name)

@@ -22,6 +22,20 @@ class Meeting(Checkpointed):
         (self.folder / f"underway.{self.step}").touch()
         (self.folder / f"go.{self.step}").touch()
 
+    def go_to_the_end(self):
+        """There is one more step after this one."""
+        self.go()
+        self.wait_for_step()
+        self.go()
+        self.finish()
+
+    def outlive_the_last_step(self, mpi):
+        """Checkpoint, kill, restart with `mpi`, and on to the end: there is no step after this one."""
+        self.checkpoint()
+        self.resume(mpi)
+        self.go()
+        self.finish()
+
     def underway(self):
         (self.folder / f"underway.{self.step}").touch()
 

@@ -26,7 +26,6 @@ class Surrounding:
         if code != 0:
             raise Skip(f"{' '.join(self.wrapper)}: {tail(out + err)}")
 
-
     def afterwards(self, report, batch):
         """What else can be said of a batch that has ended."""
 

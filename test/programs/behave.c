@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "test/rendezvous.h"
@@ -214,13 +213,6 @@ int main(int argc, char** argv) {
     MPI_Win_fence(0, window);
     if (rank == size - 1 && cell != size) exit(6);
     MPI_Win_free(&window);
-    meet(what);
-  }
-  if (strcmp(what, "pidfd") == 0) {
-    const int number = (int)syscall(SYS_pidfd_open, getpid(), 0);
-    if (number < 0) exit(6);
-    meet(what);
-    close(number);
     meet(what);
   }
   if (strcmp(what, "file") == 0) {

@@ -34,7 +34,7 @@ static void meet(const char* where) {
 // Step 1, by a call's result.
 static void meet_when_done(const char* kind, long result) {
   char text[200];
-  snprintf(text, sizeof text, "%s%s%s", result < 0 ? "unavailable: " : "", kind, result < 0 ? strerror(errno) : "");
+  snprintf(text, sizeof text, result < 0 ? "unavailable: %s: %s" : "%s", kind, strerror(errno));
   meet(text);
 }
 
