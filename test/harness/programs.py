@@ -210,7 +210,7 @@ for step in range(40):
 
 LONG_PERL = r"""
 open(my $out, ">", "out") or die; $| = 1; my $state = 1;
-for my $step (1..250) { for (1..150000) { $state = ($state * 1103515245 + 12345) % 2147483648 } syswrite($out, "$step $state\n") }
+for my $step (1..500) { for (1..150000) { $state = ($state * 1103515245 + 12345) % 2147483648 } syswrite($out, "$step $state\n") }
 """
 
 
@@ -226,7 +226,7 @@ STOPPED = ("sqlite3", "sqlite3_wal")
 
 
 def long_ones(world):
-    text = b"".join(b"%d %d\n" % (i, i * i * 7919 % 999983) for i in range(100_000))
+    text = b"".join(b"%d %d\n" % (i, i * i * 7919 % 999983) for i in range(800_000))
     return {"python": ([sys.executable, "-c", LONG_PYTHON], b"", "out"), "perl": (["perl", "-e", LONG_PERL], b"", "out"),
             "xz": (["xz", "-9", "-k", "input"], text, "input.xz"),
             "sqlite3": (["sqlite3", "-init", "input", "db", ".quit"], LONG_SQL, "out"),
