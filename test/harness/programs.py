@@ -226,7 +226,7 @@ STOPPED = ("sqlite3", "sqlite3_wal")
 
 
 def long_ones(world):
-    text = b"".join(b"%d %d\n" % (i, i * i * 7919 % 999983) for i in range(800_000))
+    text = b"".join(b"%d %d\n" % (i, i * i * 7919 % 999983) for i in range(300_000))
     return {"python": ([sys.executable, "-c", LONG_PYTHON], b"", "out"), "perl": (["perl", "-e", LONG_PERL], b"", "out"),
             "xz": (["xz", "-9", "-k", "input"], text, "input.xz"),
             "sqlite3": (["sqlite3", "-init", "input", "db", ".quit"], LONG_SQL, "out"),
