@@ -2,6 +2,7 @@
 #include "lower/restore.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -88,8 +89,10 @@ std::unique_ptr<ImageFile> open_checked(int rank, int ranks) {
   } else if (!missing.empty()) {
     wrong = "was written on a CPU with " + missing + ", which this one lacks; restart it on a machine that has it";
   } else {
-    const int cores = static_cast<int>(std::thread::hardware_concurrency());
-    wrong = image->verify(std::clamp(cores / 2, 1, kMostVerifiers));
+    // A rank alone has its cores for itself; next to others there are likely more on this host, bound to the same ones or not.
+    cpu_set_t bound;
+    const int cores = sched_getaffinity(0, sizeof bound, &bound) == 0 ? CPU_COUNT(&bound) : 1;
+    wrong = image->verify(std::clamp(ranks == 1 ? cores : cores / 2, 1, kMostVerifiers));
   }
   if (wrong.empty()) return image;
   complain(path, wrong);
