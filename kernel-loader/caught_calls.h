@@ -34,6 +34,7 @@ enum class In : uint8_t {
   any_process,
   restarted,   // ids.h, gate_futex.cc
   named_host,  // restarted, under the name of another host
+  watched,     // a filter of its own, when the MPI library may keep memory registered (watch_memory)
 };
 
 struct CaughtCallRule {
@@ -74,6 +75,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_mremap},
     {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */,
      102 /* MADV_GUARD_INSTALL */},
+    {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 9 /* MADV_FREE, MADV_REMOVE */, In::watched},
     {__NR_shmat},
     {__NR_dup, Catch::lower_number, 0},
     {__NR_dup2},
@@ -85,6 +87,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_wait4, Catch::argument_between, 0, 0x80000000, 0xfffffffe, In::restarted},
     in_restarted(__NR_kill),
     {__NR_uname, Catch::always, 0, 0, 0, In::named_host},
+    {__NR_shmdt, Catch::always, 0, 0, 0, In::watched},
     {__NR_fcntl, Catch::lower_number, 0},
     in_restarted_if(__NR_fcntl, 1, 5 /* F_GETLK */),
     in_restarted_if(__NR_fcntl, 1, 36 /* F_OFD_GETLK */),

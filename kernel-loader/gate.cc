@@ -50,7 +50,7 @@ long do_register(CaughtCall& call) {
 // Those that are caught in a restarted process only (ids.h).
 bool takes_or_tells_ids(long number) {
   for (const CaughtCallRule& rule : kCaughtCalls) {
-    if (rule.number == static_cast<uint64_t>(number)) return rule.in != In::any_process;
+    if (rule.number == static_cast<uint64_t>(number)) return rule.in == In::restarted || rule.in == In::named_host;
   }
   return false;
 }
@@ -73,6 +73,8 @@ long do_call(CaughtCall& call) {
       return do_brk(call);
     case __NR_shmat:
       return do_shmat(call);
+    case __NR_shmdt:
+      return do_shmdt(call);
     case __NR_madvise:
     case __NR_mlock:
     case __NR_mlock2:

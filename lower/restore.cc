@@ -33,6 +33,7 @@
 #include "lower/descriptor_contents.h"
 #include "lower/environment.h"
 #include "lower/memory_flags.h"
+#include "lower/memory_watch.h"
 #include "lower/moved_files.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
@@ -309,6 +310,7 @@ int restart() {
   static RestoredThreads threads(*image, with_mpi ? process.upper : nullptr);
   if (threads.main() == nullptr) return give_up({"the image has no main thread"});
   if (const Outcome closed = loader::install_gate(gate_hooks()); !closed.ok()) return give_up(closed.error());
+  if (with_mpi) watch_memory();
   block_all_signals();
   if (const Outcome started = threads.start(); !started.ok()) return give_up(started.error());
   if (has_front_end) {
