@@ -30,6 +30,8 @@ enum class Catch : uint8_t {
   refuse,             // not caught: fails with errno `value`
 };
 
+inline constexpr uint32_t kLandlockRestrictSelf = 446;  // Linux 5.13
+
 enum class In : uint8_t {
   any_process,
   restarted,   // ids.h, gate_futex.cc
@@ -128,6 +130,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_futex, Catch::argument_between, 1, 11, 13, In::restarted, 0xfffffe7f},
     in_restarted(__NR_sched_setaffinity),
     in_restarted(__NR_sched_getaffinity),
+    {__NR_io_setup},
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
     {__NR_clock_gettime, Catch::argument_negative, 0, 0, 0, In::restarted},
@@ -169,6 +172,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_close_range, Catch::lower_last},
     {__NR_openat2},
     {441 /* epoll_pwait2 */, Catch::argument_set, 4},
+    {kLandlockRestrictSelf},
     {static_cast<uint32_t>(kFrontEndCall)},
     {static_cast<uint32_t>(kFinishCall)},
 };

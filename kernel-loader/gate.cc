@@ -131,6 +131,8 @@ long do_call(CaughtCall& call) {
     case __NR_unshare:
     case __NR_setns:
     case __NR_seccomp:
+    case __NR_io_setup:
+    case kLandlockRestrictSelf:
       return do_lasting(call);
     case __NR_rseq:
       return do_rseq(call);

@@ -37,6 +37,7 @@
 #include "lower/moved_files.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
+#include "lower/process_attributes.h"
 #include "lower/rank_process.h"
 #include "lower/restored_thread.h"
 #include "lower/task_attributes.h"
@@ -107,7 +108,7 @@ Outcome restore_process_state(const ImageFile& image) {
     return Error{"enter the application's working directory", errno}.at(directory.c_str()).so("make it again, or mount it");
   }
   umask(state.file_mode_mask);
-  return loader::Done{};
+  return restore_process_attributes(state);
 }
 
 void restore_timers(const ImageFile& image) {
