@@ -61,7 +61,7 @@ void continue_clocks(const image::ImageHeader& header, int ranks, bool together)
     std::vector<RankClock> all(static_cast<std::size_t>(ranks));
     gather_from_all(&mine, all.data(), sizeof mine);
     for (const RankClock& other : all) {
-      if (other.had == mine.had && other.has == mine.has) offsets = furthest(offsets, other.offsets);
+      if (mine.had != 0 && other.had == mine.had && other.has == mine.has) offsets = furthest(offsets, other.offsets);
     }
   }
   loader::set_clock_offsets(offsets);
