@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 
-#include "cli/clock.h"
 #include "cli/launcher.h"
 #include "control/generations.h"
 #include "control/command.h"
@@ -114,7 +113,6 @@ int main(int argc, char** argv) {
   const Mpi preferred = manifest.value().mpi == "mpich"     ? Mpi::mpich
                         : manifest.value().mpi == "openmpi" ? Mpi::openmpi
                                                             : Mpi::none;
-  mana::cli::keep_clock(launcher, path + "/" + mana::control::image_name(launcher.rank));
   const Mpi lower = mana::cli::choose_mpi(launcher, mpi, preferred);
   std::vector<std::string> arguments = {"--restart", "--ckpt-dir", checkpoints, "--generation-dir", path, "--mpi-asked", mpi, "--files", files};
   for (const auto& moved : paths) arguments.insert(arguments.end(), {"--path", with_absolute_target(moved)});

@@ -27,6 +27,8 @@ enum class Catch : uint8_t {
   argument_between,   // low word of argument `index` is in [value, last]
   argument_differs,   // argument 1 is not 0 and low word of argument `index` is not `value`
   argument_negative,  // low word of argument `index` is negative
+  argument_has,       // low word of argument `index` has the bits `value`
+  timed,              // low word of argument `index` is `value`, and argument `last`, a time, is not 0
   refuse,             // not caught: fails with errno `value`
 };
 
@@ -34,7 +36,7 @@ inline constexpr uint32_t kLandlockRestrictSelf = 446;  // Linux 5.13
 
 enum class In : uint8_t {
   any_process,
-  restarted,   // ids.h, gate_futex.cc
+  restarted,   // ids.h, gate_futex.cc, clocks.h
   named_host,  // restarted, under the name of another host
   watched,     // a filter of its own, when the MPI library may keep memory registered (watch_memory)
 };
@@ -46,7 +48,7 @@ struct CaughtCallRule {
   uint32_t value = 0;
   uint32_t last = 0;
   In in = In::any_process;
-  uint32_t mask = 0xffffffff;  // of the argument, for argument_between
+  uint32_t mask = 0xffffffff;  // of the argument, for argument_between and timed
 };
 
 // What the gate answers is a file that exists and is only read: the front end, which ld.so opens
@@ -61,8 +63,10 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
   return {number, Catch::argument_equals, index, value, 0, In::restarted};
 }
 
+inline constexpr uint32_t kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
+
 // In ascending order of number: the filter searches by halves.  A call with several rules is caught when one of them holds; the first
-// one says whether the call is there for its ids alone (gate_ids.cc).
+// one says whether the call is caught after a restart alone (gate_ids.cc).
 inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_open, Catch::path_may_matter, 1},
     {__NR_close, Catch::lower_number, 0},
@@ -98,6 +102,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_fcntl, Catch::argument_between, 1, 15, 16, In::restarted},
     {__NR_readlink},
     {__NR_getrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
+    in_restarted(__NR_sysinfo),
+    in_restarted(__NR_times),
     {__NR_ptrace, Catch::argument_between, 0, 16 /* PTRACE_ATTACH */, 0x4206 /* PTRACE_SEIZE */},
     in_restarted(__NR_setpgid),
     in_restarted(__NR_getppid),
@@ -128,14 +134,23 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     // whatever FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME are.
     {__NR_futex, Catch::argument_between, 1, 6, 8, In::restarted, 0xfffffe7f},
     {__NR_futex, Catch::argument_between, 1, 11, 13, In::restarted, 0xfffffe7f},
+    // FUTEX_WAIT_BITSET with a deadline that is none of the time of day.
+    {__NR_futex, Catch::timed, 1, 9, 3, In::restarted, 0xffffff7f},
     in_restarted(__NR_sched_setaffinity),
     in_restarted(__NR_sched_getaffinity),
     {__NR_io_setup},
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
+    {__NR_timer_settime, Catch::argument_has, 1, 1 /* TIMER_ABSTIME */, 0, In::restarted},
     {__NR_clock_gettime, Catch::argument_negative, 0, 0, 0, In::restarted},
+    in_restarted_if(__NR_clock_gettime, 0, 1 /* CLOCK_MONOTONIC */),
+    in_restarted_if(__NR_clock_gettime, 0, 4 /* CLOCK_MONOTONIC_RAW */),
+    in_restarted_if(__NR_clock_gettime, 0, 6 /* CLOCK_MONOTONIC_COARSE */),
+    in_restarted_if(__NR_clock_gettime, 0, 7 /* CLOCK_BOOTTIME */),
+    in_restarted_if(__NR_clock_gettime, 0, 9 /* CLOCK_BOOTTIME_ALARM */),
     {__NR_clock_getres, Catch::argument_negative, 0, 0, 0, In::restarted},
     {__NR_clock_nanosleep, Catch::argument_negative, 0, 0, 0, In::restarted},
+    {__NR_clock_nanosleep, Catch::argument_has, 1, 1 /* TIMER_ABSTIME */, 0, In::restarted},
     {__NR_exit_group},
     in_restarted(__NR_tgkill),
     in_restarted_if(__NR_waitid, 0, 2 /* P_PGID */),
@@ -151,6 +166,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted(__NR_move_pages),
     {__NR_epoll_pwait, Catch::argument_set, 4},
     {__NR_signalfd},
+    {__NR_timerfd_settime, Catch::argument_has, 1, 1 /* TFD_TIMER_ABSTIME */, 0, In::restarted},
     {__NR_signalfd4},
     {__NR_dup3},
     in_restarted(__NR_rt_tgsigqueueinfo),
@@ -173,6 +189,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_openat2},
     {441 /* epoll_pwait2 */, Catch::argument_set, 4},
     {kLandlockRestrictSelf},
+    {kFutexWaitv, Catch::timed, 4, 1 /* CLOCK_MONOTONIC */, 3, In::restarted},
+    {kFutexWait, Catch::timed, 5, 1 /* CLOCK_MONOTONIC */, 4, In::restarted},
     {static_cast<uint32_t>(kFrontEndCall)},
     {static_cast<uint32_t>(kFinishCall)},
 };

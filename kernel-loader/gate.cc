@@ -47,8 +47,8 @@ long do_register(CaughtCall& call) {
   return hooks.on_register(sys::pointer<UpperInterface>(call.argument(0)));
 }
 
-// Those that are caught in a restarted process only (ids.h).
-bool takes_or_tells_ids(long number) {
+// Those that are caught in a restarted process only (ids.h, clocks.h).
+bool is_caught_after_restart_only(long number) {
   for (const CaughtCallRule& rule : kCaughtCalls) {
     if (rule.number == static_cast<uint64_t>(number)) return rule.in == In::restarted || rule.in == In::named_host;
   }
@@ -57,7 +57,7 @@ bool takes_or_tells_ids(long number) {
 
 // The calls of caught_calls.h.
 long do_call(CaughtCall& call) {
-  if (takes_or_tells_ids(call.number())) return do_id_call(call);
+  if (is_caught_after_restart_only(call.number())) return do_id_call(call);
   switch (call.number()) {
     case __NR_getrlimit:
     case __NR_setrlimit:
@@ -281,6 +281,11 @@ bool gate_may_park(uint64_t rip, int64_t rax) {
   return at < table->blocking_call_done || at > table->blocking_call_finish;
 }
 
+int64_t blocking_call_at(uint64_t rip, uint64_t rsp) {
+  if (live.vdso == 0 || rip != live.vdso + vdso_table(live.vdso)->blocking_call_done) return -1;
+  return static_cast<int64_t>(sys::pointer<const BlockingCall>(rsp)->number);
+}
+
 bool has_rseq(uint64_t fs) {
   if (live.rseq_length == 0) return false;
   // Asked to unregister, the kernel compares the address (EINVAL) before the signature (EPERM): with a wrong one it changes nothing.
@@ -336,7 +341,7 @@ Outcome restore_gate_state(const GateState& state) {
       {live.placement_top, {heap_low, live.brk_limit}, {live.stack_low - kGuard, kArenaHigh}});
   relearn_arena();
   show_identity();
-  return fill_vdso(live.vdso);
+  return fill_vdso(live.vdso, VdsoClock::shifted);
 }
 
 }  // namespace mana::loader

@@ -86,6 +86,8 @@ extern "C" uint64_t mana_signal_handlers[kSignals];
 // code in the synthetic vdso), so a thread waiting in one has a `rip` below the line, right behind
 // a syscall instruction, like any other.
 bool gate_may_park(uint64_t rip, int64_t rax);
+// The number of the call that a thread has come out of, if it stands behind the gate's own instruction for calls that wait; else -1.
+int64_t blocking_call_at(uint64_t rip, uint64_t rsp);
 // At a restart, for each thread: `context` is the ucontext_t with which it goes on.
 void take_up_thread(void* context);
 // Of all threads that were restored: the process ends (gate_futex.cc).

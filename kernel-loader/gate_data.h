@@ -108,7 +108,8 @@ long do_id_call(CaughtCall& call);
 long do_fcntl_of_ids(CaughtCall& call);
 long do_ioctl_of_ids(CaughtCall& call);
 bool commands_ids(const CaughtCall& call);  // fcntl, ioctl: which of the two is meant
-// A thread stands in a call that it began before the restart: with ids of that time, and not yet so that its result is translated.
+// A thread stands in a call that it began before the restart: with ids and a deadline of that time, and not yet so that its result is
+// translated.
 void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking);
 // A path in /proc that names a process or a thread, with the kernel's ids; false: no other path than it was.
 inline constexpr int kProcPathSize = 256;
@@ -125,6 +126,13 @@ long do_futex(CaughtCall& call);
 bool finish_futex(CaughtCall& call, const BlockingCall& blocking, long& result);
 long do_exit(CaughtCall& call);
 void leave_robust_locks();  // of the calling thread, which ends
+
+// --- monotonic clocks, in restarted processes (gate_clocks.cc)
+long do_clock_call(CaughtCall& call);
+// The call waits in the vdso until a deadline of the application, if it has one.
+long wait_until_deadline(CaughtCall& call);
+// The deadline of such a call in the kernel's time, as it is in this process.
+void take_up_deadline(CaughtCall& call, BlockingCall& blocking);
 
 // --- the rest (gate.cc)
 void finish_blocking_call(CaughtCall& call);

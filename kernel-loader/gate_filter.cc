@@ -150,6 +150,16 @@ class FilterProgram {
         load(argument(rule.index, false));
         require(BPF_JGE, 0x80000000, true);
         break;
+      case Catch::argument_has:
+        load(argument(rule.index, false));
+        require(BPF_JSET, rule.value, true);
+        break;
+      case Catch::timed:
+        require_set(static_cast<int>(rule.last));
+        load(argument(rule.index, false));
+        put(BPF_ALU | BPF_AND | BPF_K, rule.mask);
+        require(BPF_JEQ, rule.value, true);
+        break;
     }
   }
 
@@ -174,7 +184,8 @@ class FilterProgram {
 
   // An image of an older build has a vdso without what these need.
   bool vdso_can(const CaughtCallRule& rule) const {
-    return (rule.number != __NR_futex && rule.number != __NR_exit) || vdso_table(vdso_)->exit_done != 0;
+    const bool finishes_always = rule.number == __NR_futex && rule.when != Catch::timed;
+    return (!finishes_always && rule.number != __NR_exit) || vdso_table(vdso_)->exit_done != 0;
   }
 
   // Offset behind the instruction in the vdso that makes this call for the gate; 0: none does.
@@ -211,6 +222,8 @@ class FilterProgram {
       case __NR_waitid:
       case __NR_ioctl:
       case __NR_clock_nanosleep:
+      case kFutexWaitv:
+      case kFutexWait:
         return true;
       default:
         return false;

@@ -79,12 +79,11 @@ uint64_t wait_operation(uint64_t operation) {
   return FUTEX_WAIT_BITSET | (operation & FUTEX_PRIVATE_FLAG) | (realtime ? FUTEX_CLOCK_REALTIME : 0);
 }
 
-// Of the call that the thread makes in the vdso.  `given`: the application's arguments.
+// Of the call that the thread makes in the vdso.  `given`: the application's arguments.  The deadline stays what it is.
 void set_wait(CaughtCall& call, const uint64_t (&given)[6], uint64_t address, uint32_t value) {
   call.set_argument(0, address);
   call.set_argument(1, wait_operation(given[1]));
   call.set_argument(2, value);
-  call.set_argument(3, given[3]);
   call.set_argument(4, 0);
   call.set_argument(5, FUTEX_BITSET_MATCH_ANY);
 }
@@ -93,6 +92,7 @@ long wait_first(CaughtCall& call, uint64_t address, uint32_t value) {
   BlockingCall& blocking = call.block();
   blocking.finish = FINISH_ALWAYS;
   set_wait(call, blocking.arguments, address, value);
+  take_up_deadline(call, blocking);
   return 0;
 }
 
@@ -172,6 +172,8 @@ void leave_locks_of(int32_t real, int32_t seen) {
 
 long do_futex(CaughtCall& call) {
   switch (call.argument(1) & FUTEX_CMD_MASK) {
+    case FUTEX_WAIT_BITSET:
+      return wait_until_deadline(call);
     case FUTEX_LOCK_PI:
     case FUTEX_LOCK_PI2:
       return lock(call, false);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Calls that take or tell ids of processes and threads (ids.h).  Caught in a restarted process only.
+// Calls that take or tell ids of processes and threads (ids.h), or are otherwise caught in a restarted process only.
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -10,6 +10,8 @@
 
 #include <cerrno>
 
+#include "kernel-loader/caught_calls.h"
+#include "kernel-loader/clocks.h"
 #include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
@@ -103,9 +105,14 @@ uint64_t translated_argument(long number, int index, uint64_t argument) {
   return index == 1 && argument != 0 ? as_argument(real_id(as_id(argument), IdKind::group)) : argument;  // waitid(P_PGID)
 }
 
+void translate_arguments(CaughtCall& call, BlockingCall& blocking) {
+  const auto number = static_cast<long>(blocking.number);
+  for (int i = 0; i < 2; i++) call.set_argument(i, translated_argument(number, i, blocking.arguments[i]));
+  take_up_deadline(call, blocking);
+}
+
 long wait_with_real_id(CaughtCall& call) {
-  call.block();
-  for (int i = 0; i < 2; i++) call.set_argument(i, translated_argument(call.number(), i, call.argument(i)));
+  translate_arguments(call, call.block());
   return 0;
 }
 
@@ -215,8 +222,8 @@ long do_ioctl_of_ids(CaughtCall& call) {
 void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking) {
   const auto number = static_cast<long>(blocking.number);
   if (number == __NR_rt_sigtimedwait) blocking.finish = FINISH_SUCCESS;
-  if (number != __NR_clock_nanosleep && number != __NR_wait4 && number != __NR_waitid) return;
-  for (int i = 0; i < 2; i++) call.set_argument(i, translated_argument(number, i, blocking.arguments[i]));
+  if (number == __NR_clock_nanosleep || number == __NR_wait4 || number == __NR_waitid) return translate_arguments(call, blocking);
+  take_up_deadline(call, blocking);
 }
 
 long do_id_call(CaughtCall& call) {
@@ -265,8 +272,16 @@ long do_id_call(CaughtCall& call) {
     case __NR_ioprio_set:
       return with_real_who(call);
     case __NR_clock_gettime:
+      return is_shifted(as_id(call.argument(0))) ? do_clock_call(call) : with_real_clock(call);
     case __NR_clock_getres:
       return with_real_clock(call);
+    case __NR_timer_settime:
+    case __NR_timerfd_settime:
+    case __NR_sysinfo:
+    case __NR_times:
+    case kFutexWaitv:
+    case kFutexWait:
+      return do_clock_call(call);
     case __NR_timer_create:
       return do_timer_create(call);
     default:  // kill, tkill, rt_sigqueueinfo, sched_*, process_vm_*, pidfd_open

@@ -169,9 +169,9 @@ long do_pselect6(CaughtCall& call) {
   BlockingCall& blocking = call.block();
   if (mask == 0 || size != kMaskSize) return 0;
   blocking.mask = *sys::pointer<const uint64_t>(mask) & ~kOurSignals;
-  blocking.mask_pair[0] = sys::bits(&blocking.mask);
-  blocking.mask_pair[1] = kMaskSize;
-  call.set_argument(5, sys::bits(blocking.mask_pair));
+  blocking.pair[0] = sys::bits(&blocking.mask);
+  blocking.pair[1] = kMaskSize;
+  call.set_argument(5, sys::bits(blocking.pair));
   return 0;
 }
 

@@ -63,8 +63,12 @@ struct ImageHeader {
   uint32_t interface_version;
   uint32_t mpi_initialized, mpi_finalized;
   int32_t thread_level;     // neutral ABI value
-  int64_t realtime_ns, monotonic_ns;
-  uint64_t reserved[8];
+  int64_t realtime_ns;
+  // The clocks that the application has seen (kernel-loader/clocks.h).  Equal identities at two ranks: it was one clock; 0: an older
+  // build, which knew of the first only.
+  int64_t monotonic_ns, raw_ns, boot_ns, ticks;
+  uint64_t clock_identity;
+  uint64_t reserved[4];
 };
 
 // Kernel state of the whole process that is neither memory nor descriptors.

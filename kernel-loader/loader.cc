@@ -190,7 +190,7 @@ Result<LoadedProgram> load_program(const LaunchPlan& plan) {
   if (!interpreter.ok()) return interpreter.error();
   const Result<Vdso> vdso = place_vdso();
   if (!vdso.ok()) return vdso.error();
-  if (Outcome filled = fill_vdso(vdso.value().address); !filled.ok()) return filled.error();
+  if (Outcome filled = fill_vdso(vdso.value().address, VdsoClock::kernels); !filled.ok()) return filled.error();
 
   StackContent content{
       &inspected,

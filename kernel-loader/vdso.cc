@@ -6,6 +6,7 @@
 
 #include "kernel-loader/arena.h"
 #include "kernel-loader/auxv.h"
+#include "kernel-loader/clocks.h"
 #include "kernel-loader/sys.h"
 #include "kernel-loader/text.h"
 
@@ -94,7 +95,7 @@ Result<Vdso> place_vdso() {
   return Vdso{address, length};
 }
 
-Outcome fill_vdso(uint64_t address) {
+Outcome fill_vdso(uint64_t address, VdsoClock clock) {
   const uint64_t page = address + kVdsoTableOffset;
   long changed = sys::raw(__NR_mprotect, page, kPage, PROT_READ | PROT_WRITE);
   if (sys::failed(changed))
@@ -110,6 +111,12 @@ Outcome fill_vdso(uint64_t address) {
   for (int i = 0; i < kVdsoFunctions; i++) {
     const uint64_t function = function_of(kernel, kNames[i]);
     table->functions[i] = function != 0 ? function : address + table->plain_calls[i];
+  }
+  // The system call is shifted by the gate.
+  constexpr int kClockGettime = 0;
+  uint64_t& clock_gettime = table->functions[kClockGettime];
+  if (clock == VdsoClock::shifted && clock_gettime != address + table->plain_calls[kClockGettime]) {
+    clock_gettime = shifted_clock_gettime(clock_gettime);
   }
   changed = sys::raw(__NR_mprotect, page, kPage, PROT_READ);
   if (sys::failed(changed))

@@ -44,7 +44,7 @@ struct BlockingCall {
   uint64_t result;        // of the system call, for the finish
   uint64_t number;
   uint64_t mask;          // the signal mask argument without the signals that stay ours
-  uint64_t mask_pair[2];  // pselect6: its address and size
+  uint64_t pair[2];       // pselect6: its address and size; a deadline: in the kernel's time
   uint64_t flags;         // a system call keeps the flags register
   uint64_t reserved;
   uint64_t return_rip, return_rsp;
@@ -63,8 +63,9 @@ struct Vdso {
 };
 // Places a new one in the arena, its table still empty.
 Result<Vdso> place_vdso();
-// Fills the table of the one at `address` (new, or from an image) and makes it read-only.
-Outcome fill_vdso(uint64_t address);
+// Fills the table of the one at `address` (new, or from an image) and makes it read-only.  Shifted: the clock is clocks.h's.
+enum class VdsoClock { kernels, shifted };
+Outcome fill_vdso(uint64_t address, VdsoClock clock);
 inline const VdsoTable* vdso_table(uint64_t address) {
   return reinterpret_cast<const VdsoTable*>(address + kVdsoTableOffset);
 }

@@ -83,6 +83,8 @@ struct SavedDescriptors {
 };
 SavedDescriptors save_descriptors();
 loader::Outcome restore_descriptors(const image::ImageFile& image, const Options& options);
+// After restore_descriptors, when the application's clocks go on (clocks.h): a time that is left counts from there.
+loader::Outcome arm_timer_descriptors(const image::ImageFile& image);
 
 // --- shared between the files of this part
 using Descriptors = std::vector<loader::Descriptor>;

@@ -127,7 +127,7 @@ class Restorer {
   Result<int> make(const Descriptor& descriptor, const Contents& contents) {
     switch (contents.kind) {
       case ContentsKind::eventfd: return make_eventfd(contents);
-      case ContentsKind::timerfd: return make_timerfd(contents);
+      case ContentsKind::timerfd: return made(timerfd_create(static_cast<int>(contents.words[0]), TFD_CLOEXEC), "timerfd_create");
       case ContentsKind::memfd:
       case ContentsKind::unlinked: return open_nameless(descriptor, contents);
       case ContentsKind::pipe:
@@ -156,27 +156,6 @@ class Restorer {
     const uint64_t count = contents.words[0];
     if (count != 0 && write(got, &count, sizeof count) != sizeof count)
       return Error{"give an eventfd its count", errno, count};
-    return got;
-  }
-
-  static Result<int> make_timerfd(const Contents& contents) {
-    const auto* words = contents.words;
-    const int got = timerfd_create(static_cast<int>(words[0]), TFD_CLOEXEC);
-    if (got < 0) return Error{"timerfd_create", errno, words[0]};
-    const auto seconds = [&](int at) {
-      return timespec{static_cast<time_t>(words[at]), static_cast<long>(words[at + 1])};
-    };
-    itimerspec timer{seconds(4), seconds(2)};
-    const bool armed = words[2] != 0 || words[3] != 0;
-    if (armed && timerfd_settime(got, static_cast<int>(words[1]), &timer, nullptr) != 0)
-      return Error{"timerfd_settime", errno};
-    uint64_t expirations = words[6];
-    if (expirations == 0) return got;
-    constexpr unsigned long kSetTicks =
-        _IOW('T', 0, uint64_t);  // linux/timerfd.h; kernels with CONFIG_CHECKPOINT_RESTORE
-    if (ioctl(got, kSetTicks, &expirations) == 0) return got;
-    timer.it_value = {0, 1};  // at least one of them
-    if (timerfd_settime(got, 0, &timer, nullptr) != 0) return Error{"timerfd_settime", errno};
     return got;
   }
 
@@ -403,7 +382,30 @@ class Restorer {
   std::string inherited_;
 };
 
+Outcome arm_timer(int number, const Contents& contents) {
+  const auto* words = contents.words;
+  const auto seconds = [&](int at) { return timespec{static_cast<time_t>(words[at]), static_cast<long>(words[at + 1])}; };
+  itimerspec timer{seconds(4), seconds(2)};
+  const bool armed = words[2] != 0 || words[3] != 0;
+  if (armed && timerfd_settime(number, static_cast<int>(words[1]), &timer, nullptr) != 0) return Error{"timerfd_settime", errno, bits(number)};
+  uint64_t expirations = words[6];
+  if (expirations == 0) return Done{};
+  constexpr unsigned long kSetTicks = _IOW('T', 0, uint64_t);  // linux/timerfd.h; kernels with CONFIG_CHECKPOINT_RESTORE
+  if (ioctl(number, kSetTicks, &expirations) == 0) return Done{};
+  timer.it_value = {0, 1};  // at least one of them
+  if (timerfd_settime(number, 0, &timer, nullptr) != 0) return Error{"timerfd_settime", errno, bits(number)};
+  return Done{};
+}
+
 }  // namespace
+
+Outcome arm_timer_descriptors(const image::ImageFile& image) {
+  for (const auto& [number, contents] : read_contents(image.contents())) {
+    if (contents.kind != ContentsKind::timerfd) continue;
+    if (Outcome armed = arm_timer(number, contents); !armed.ok()) return armed;
+  }
+  return Done{};
+}
 
 Outcome restore_descriptors(const image::ImageFile& image, const Options& options) {
   Outcome done = loader::begin_descriptor_restore();

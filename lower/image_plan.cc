@@ -18,6 +18,7 @@
 #include "kernel-loader/ids.h"
 #include "kernel-loader/image_cpu.h"
 #include "kernel-loader/layout.h"
+#include "lower/clocks.h"
 #include "lower/core_notes.h"
 #include "lower/descriptor_contents.h"
 #include "lower/memory_flags.h"
@@ -223,7 +224,7 @@ ImageHeader make_header(const ImageIdentity& identity, const UpperInterface* upp
   }
   header.cpu = image::this_cpu();
   header.realtime_ns = clock_ns(CLOCK_REALTIME);
-  header.monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+  save_clocks(header);  // when all remaining times are read: none is then less than is left until its deadline
   if (upper != nullptr) {
     header.upper_interface = reinterpret_cast<uint64_t>(upper);
     header.interface_version = upper->version;

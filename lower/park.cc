@@ -56,10 +56,11 @@ ThreadRecord* record_of(uint64_t fs) {
   return record;
 }
 
-// The number of the system call that was interrupted: what the agent saw the thread blocked in, if it is this call, or
-// the constant that the instruction before `syscall` loads.  -1: unknown.
+// The number of the system call that was interrupted: one that the gate knows, what the agent saw the thread blocked in, if it is this
+// call, or the constant that the instruction before `syscall` loads.  -1: unknown.
 int64_t interrupted_call(const ParkSlot* slot, const greg_t* registers) {
   const auto pc = static_cast<uint64_t>(registers[REG_RIP]);
+  if (const int64_t call = loader::blocking_call_at(pc, static_cast<uint64_t>(registers[REG_RSP])); call >= 0) return call;
   if (slot != nullptr && slot->blocked_call.load() >= 0 && slot->blocked_pc == pc &&
       slot->blocked_sp == static_cast<uint64_t>(registers[REG_RSP])) {
     return slot->blocked_call.load();
@@ -117,7 +118,7 @@ bool leave_lower_text(greg_t* registers) {
     return true;
   }
   if (leave_signal_entry(registers)) return true;
-  // Above the line only the kernel's vdso and attach_thread are left.
+  // Above the line only the kernel's vdso, the shifted clock and attach_thread are left.
   return in_upper_half(pc) && loader::gate_may_park(pc, registers[REG_RAX]);
 }
 

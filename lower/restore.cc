@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +29,7 @@
 #include "kernel-loader/report.h"
 #include "kernel-loader/sys.h"
 #include "lower/adapter.h"
+#include "lower/clocks.h"
 #include "lower/descriptor_contents.h"
 #include "lower/environment.h"
 #include "lower/memory_flags.h"
@@ -121,13 +121,10 @@ void restore_timers(const ImageFile& image) {
   }
 }
 
-// The front end of the image meets this lower half.  MPI_Wtime goes on from what it was.
+// The front end of the image meets this lower half.
 void connect_upper(const image::ImageHeader& header) {
   auto* upper = reinterpret_cast<UpperInterface*>(header.upper_interface);
   register_upper(upper);
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  upper->control.clock_offset_ns += header.monotonic_ns - (now.tv_sec * 1'000'000'000LL + now.tv_nsec);
   upper->control.stop.store(0);
   upper->control.intent.store(0);
   upper->control.restarts.fetch_add(1);
@@ -302,6 +299,8 @@ int restart() {
     finish_mpi();
     return kFailed;
   }
+  continue_clocks(header, process.options.ranks, with_mpi);
+  if (const Outcome armed = arm_timer_descriptors(*image); !armed.ok()) return give_up(armed.error());
   const bool has_front_end = header.upper_interface != 0;
   if (has_front_end) connect_upper(header);
   if (has_front_end) {

@@ -12,7 +12,4 @@ namespace mana::upper {
 // attributes' values are kept from the first (the application may hold copies).
 void set_environment(const core::Init& facts, bool restarted);
 
-double wall_clock();       // seconds; never runs backwards across a restart
-int64_t monotonic_ns();    // CLOCK_MONOTONIC of this host, without the offset
-
 }  // namespace mana::upper

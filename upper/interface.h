@@ -66,7 +66,7 @@ struct Control {                         // written by the agent, read by wrappe
   std::atomic<uint32_t> stop;            // park at the next safe point
   std::atomic<uint32_t> restarts;        // how often this upper half has met a fresh lower half
   std::atomic<uint32_t> job_ending;      // Finalize was agreed by all ranks
-  std::atomic<int64_t> clock_offset_ns;  // added to CLOCK_MONOTONIC so that MPI_Wtime never runs backwards
+  int64_t clock_offset_ns;               // of front ends of older builds, which add it to CLOCK_MONOTONIC; it stays what it is
   std::atomic<uint32_t> releases;        // each: held synchronous sends need not wait for their receivers' answers
   uint32_t reserved;
 };

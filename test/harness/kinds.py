@@ -7,7 +7,7 @@ import shutil
 from .processes import Failure, Skip, note, run_command, tail, wait_for
 from .programs import Alone, needs
 from .steps import expect_message
-from .world import Checkpointed, MPIS, other_mpi, other_transport
+from .world import Checkpointed, MPIS, OtherHosts, other_mpi, other_transport
 
 SOURCES = pathlib.Path(__file__).resolve().parents[1] / "programs" / "kinds"
 RANKS = 2
@@ -140,14 +140,16 @@ def outlives(world, log, kind, mpi=None):
     try:
         command = KINDS[kind](world, log, folder, mpi)
         expected = native(world, log, command, mpi, ranks)
-        job = job_of(world, kind, command, mpi, ranks, log)
+        job, hosts = job_of(world, kind, command, mpi, ranks, log), OtherHosts()
         job.launch(mpi)
         images = checkpoint_and_kill(job, ranks)
         if images > ranks << 30:
             raise Failure(f"the images take {images >> 20} MiB")
+        job.wrapper = hosts.next()
         job.restart(mpi and other_mpi(mpi))
         job.wait_until_answering()
         checkpoint_and_kill(job, ranks)
+        job.wrapper = hosts.next()
         job.restart(None, mpi and other_transport("shm"))
         (job.folder / "finish").touch()
         job.finish(120)

@@ -333,32 +333,32 @@ def files_that_changed(world, log, mpi):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def host_that_was_booted_later(world, log, mpi):
-    """CLOCK_MONOTONIC goes on from the checkpoint's; without the privilege for that, a line says that it does not."""
-    ahead = 1_000_000
+def clock_goes_on_from_the_image(world, log, mpi):
+    """Whoever restarts the job, and whether the image's clock is ahead of this host's or behind: no dead time, nothing back."""
     folder = world.folder("clock")
-    job = Meeting(world, "clock", [world.program("behave", mpi), "clock", folder], 2, log)
     try:
-        job.launch(mpi)
-        job.wait_for_step()
-        before = time.monotonic()
-        generation = job.generation_folder(job.checkpoint())
-        job.kill()
-        for rank in (0, 1):
-            edit_image(world, generation, rank, "clock", ahead)
-        job.forget_later_steps()
-        job.restart()
-        job.wait_until_answering()
-        job.go()
-        job.finish()
-        said = log.read_text(errors="replace")
-        for rank in (0, 1):
-            clock = int((folder / f"clock.{rank}").read_text())
-            told = f"rank {rank}: restart: this host was booted later" in said
-            if not told and clock < int(before) + ahead:
-                raise Failure(f"rank {rank}: the clock went back to {clock} s, and no line says so")
+        for shift in (1_000_000, -int(time.monotonic() / 2)):
+            job = Meeting(world, "clock", [world.program("behave", mpi), "clock", folder], 2, log)
+            try:
+                job.launch(mpi)
+                job.wait_for_step()
+                before = int(time.monotonic())
+                generation = job.generation_folder(job.checkpoint())
+                job.kill()
+                for rank in (0, 1):
+                    edit_image(world, generation, rank, "clock", shift)
+                job.forget_later_steps()
+                job.restart()
+                job.wait_until_answering()
+                job.go()
+                job.finish()
+                for rank in (0, 1):
+                    clock = int((folder / f"clock.{rank}").read_text())
+                    if not before + shift <= clock <= time.monotonic() + shift:
+                        raise Failure(f"rank {rank}: the clock is at {clock} s; the image's was at {before + shift} s")
+            finally:
+                job.close()
     finally:
-        job.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -489,7 +489,7 @@ def rank_killed_during_a_checkpoint(world, log, mpi):
 
 TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finalize, two_commands_at_once, cancelled,
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, running_child_can_be_left_out, few_open_files, few_open_files, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
-         files_that_changed, host_that_was_booted_later, name_of_the_host_on_request,
+         files_that_changed, clock_goes_on_from_the_image, name_of_the_host_on_request,
          process_that_ends_leaves_its_robust_locks, stopped_rank_is_named_and_waited_for,
          stopped_first_rank_is_named, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 

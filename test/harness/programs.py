@@ -237,7 +237,7 @@ class Alone(Checkpointed):
     """A job without mpirun."""
 
     def _start(self, mpi, transport, command, prefix=(), **options):
-        self.job = Job(command, self.world.environment(**self.more), self.log, folder=self.folder, **options)
+        self.job = Job([*self.wrapper, *command], self.world.environment(**self.more), self.log, folder=self.folder, **options)
         return self.job
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 
 from .processes import Failure, Skip, note, reap_orphans, run_command, tail, wait_for
-from .world import Checkpointed, other_mpi, other_transport
+from .world import Checkpointed, OtherHosts, other_mpi, other_transport
 
 MODES = ("plain", "launch", "continue", "restart", "migrate")
 STEP_SECONDS = 60    # a bound for each step: beyond it the scenario hangs
@@ -35,6 +35,7 @@ class Batch:
         if surrounding is not None:
             surrounding.surround(self.job)
         self.live, self.ranks = live, ranks
+        self.hosts, self.wrapper = OtherHosts(), self.job.wrapper
         self.problems = {}  # scenario: what the runner saw
 
     def path(self, what, step, rank=None):
@@ -133,6 +134,7 @@ class Batch:
             if int(path.name.split(".")[1]) > step:
                 path.unlink()
         note(self.log, f"---- restart on {mpi} over {transport}")
+        self.job.wrapper = [*self.hosts.next(), *self.wrapper]
         self.job.restart(mpi, transport)
         self.job.wait_until_answering(STEP_SECONDS)
 
@@ -223,6 +225,8 @@ def run_mode(world, report, mode, abi):
     except (Failure, Skip) as reason:
         (report.skips if isinstance(reason, Skip) else report.fails)(f"{mode}/{abi}", str(reason))
         return
+    if mode in ("restart", "migrate") and OtherHosts().why_not is not None:
+        report.skips(f"{mode}/{abi}/on-hosts-with-other-clocks", OtherHosts().why_not)
     wanted = [entry for entry in scenarios if report.wants(f"{mode}/{abi}/{entry[0]}")]
     for ranks, level in sorted({(entry[1], entry[2]) for entry in wanted}):
         names = [entry[0] for entry in wanted if (entry[1], entry[2]) == (ranks, level)]

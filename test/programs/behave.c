@@ -94,7 +94,7 @@ static void tell_clock(const char* folder) {
   fprintf(file, "%ld\n", (long)now.tv_sec);
   fclose(file);
   const struct timespec soon = {now.tv_sec, now.tv_nsec + 1000000 < 1000000000 ? now.tv_nsec + 1000000 : 999999999};
-  if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &soon, NULL) != 0) exit(8);  // the kernel has the same clock
+  if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &soon, NULL) != 0) exit(8);
   MPI_Barrier(MPI_COMM_WORLD);
 }
 

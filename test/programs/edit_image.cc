@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Makes an image say something else, with a right checksum, and prints the new checksum of the notes in hexadecimal.
 // `edit_image FILE cpu`: it was taken on a CPU that nobody has (XOP and AVX-512ER together).
-// `edit_image FILE clock SECONDS`: on a host that had been running for longer by so many.
+// `edit_image FILE clock SECONDS`: on a host that had been running for longer by so many, or with a minus for less long.
 #include <elf.h>
 #include <xxhash.h>
 
@@ -47,7 +47,11 @@ int main(int argc, char** argv) {
     header.cpu.extended_ecx |= 1u << 11;
     header.cpu.leaf7_ebx |= 1u << 27;
   }
-  if (clock) header.monotonic_ns += std::atoll(argv[3]) * 1'000'000'000;
+  if (clock) {
+    const std::int64_t seconds = std::atoll(argv[3]);
+    for (std::int64_t* time : {&header.monotonic_ns, &header.raw_ns, &header.boot_ns}) *time += seconds * 1'000'000'000;
+    header.ticks += seconds * 100;
+  }
   header.notes_checksum = 0;
   std::memcpy(&start[at], &header, sizeof header);
   header.notes_checksum = XXH3_64bits(start.data(), start.size());
