@@ -63,6 +63,8 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
 inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_open, Catch::path_may_matter, 1},
     {__NR_close, Catch::lower_number, 0},
+    in_restarted(__NR_stat),
+    in_restarted(__NR_lstat),
     {__NR_mmap},
     {__NR_munmap},
     {__NR_brk},
@@ -71,6 +73,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted_if(__NR_ioctl, 1, 0x540f /* TIOCGPGRP */),
     in_restarted_if(__NR_ioctl, 1, 0x5410 /* TIOCSPGRP */),
     in_restarted_if(__NR_ioctl, 1, 0x5429 /* TIOCGSID */),
+    in_restarted(__NR_access),
     {__NR_mremap},
     {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */,
      102 /* MADV_GUARD_INSTALL */},
@@ -137,7 +140,10 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted(__NR_ioprio_get),
     in_restarted(__NR_migrate_pages),
     {__NR_openat, Catch::path_may_matter, 2},
+    // A path from the working directory, not a descriptor (fstat) or a name in a folder (walks through trees).
+    in_restarted_if(__NR_newfstatat, 0, static_cast<uint32_t>(AT_FDCWD)),
     {__NR_readlinkat},
+    in_restarted_if(__NR_faccessat, 0, static_cast<uint32_t>(AT_FDCWD)),
     {__NR_pselect6, Catch::argument_set, 5},
     {__NR_ppoll, Catch::argument_set, 3},
     {__NR_unshare},
@@ -158,6 +164,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_seccomp, Catch::argument_between, 0, 0, 1 /* SECCOMP_SET_MODE_FILTER */},
     {__NR_execveat},
     {__NR_mlock2},
+    in_restarted_if(__NR_statx, 0, static_cast<uint32_t>(AT_FDCWD)),
     {__NR_rseq},
     in_restarted(__NR_pidfd_open),
     // A child made with CLONE_CLEAR_SIGHAND loses our SIGSYS handler but not the filter; libcs go
@@ -165,6 +172,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_clone3, Catch::refuse, 0, 38 /* ENOSYS */},
     {__NR_close_range, Catch::lower_last},
     {__NR_openat2},
+    in_restarted_if(__NR_faccessat2, 0, static_cast<uint32_t>(AT_FDCWD)),
     {441 /* epoll_pwait2 */, Catch::argument_set, 4},
     {static_cast<uint32_t>(kFrontEndCall)},
     {static_cast<uint32_t>(kFinishCall)},

@@ -98,6 +98,7 @@ long do_file_limit(CaughtCall& call);   // getrlimit, setrlimit, prlimit64 of RL
 // --- files and processes (gate_files.cc)
 long do_open(CaughtCall& call, int path_argument);
 long do_readlink(CaughtCall& call, int path_argument);
+long do_look_at_path(CaughtCall& call, int path_argument);  // stat, access and their kin, in restarted processes
 long do_execve(CaughtCall& call, int path_argument);
 // /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
 bool names_own_program(const char* path);
