@@ -131,6 +131,11 @@ void finish_blocking_call(CaughtCall& call);
 // --- calls with effects that a checkpoint refuses (gate_lasting.cc)
 long do_lasting(CaughtCall& call);
 
+// --- System V objects (gate_system_v.cc)
+long do_get_system_v(CaughtCall& call);  // shmget, semget, msgget
+long do_shmctl(CaughtCall& call);
+uint64_t real_segment(uint64_t seen);
+
 // --- the filter (gate_filter.cc)
 enum class In : uint8_t;  // caught_calls.h
 Outcome install_filter(uint64_t vdso, In process);

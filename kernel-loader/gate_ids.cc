@@ -225,6 +225,8 @@ long do_id_call(CaughtCall& call) {
       return do_futex(call);
     case __NR_exit:
       return do_exit(call);
+    case __NR_shmctl:
+      return do_shmctl(call);
     case __NR_uname:
       return do_uname(call);
     case __NR_stat:

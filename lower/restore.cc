@@ -28,6 +28,7 @@
 #include "kernel-loader/loader.h"
 #include "kernel-loader/report.h"
 #include "kernel-loader/sys.h"
+#include "kernel-loader/system_v.h"
 #include "lower/adapter.h"
 #include "lower/descriptor_contents.h"
 #include "lower/environment.h"
@@ -208,7 +209,10 @@ const loader::GateState& gate_of(const ImageFile& image) {
 // From here on a fault leaves nothing to go back to, so it ends the process.
 Outcome place(const ImageFile& image) {
   const bool map_file = std::getenv("MANA_RESTART_READ") == nullptr && image::mapping_is_safe(image.descriptor());
-  if (Outcome placed = image::place_image(image, map_file); !placed.ok()) return placed.error().during("place the image");
+  image::SystemVSegments segments(image);
+  if (Outcome placed = image::place_image(image, map_file, segments); !placed.ok()) return placed.error().during("place the image");
+  for (const auto& [seen, real] : segments.real_ids()) loader::add_segment(seen, real);
+  if (!segments.told().empty()) complain("System V shared memory segment", segments.told());
   const loader::GateState& gate = gate_of(image);
   if (Outcome restored = loader::restore_gate_state(gate); !restored.ok()) return restored.error().during("restore the gate");
   mana_signal_entry_tells_sender = 1;

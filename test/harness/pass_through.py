@@ -117,6 +117,13 @@ def on_a_terminal_and_restarted(world, log):
             os.close(end)
 
 
+def with_a_segment_restarted_on_another_host(world, log):
+    other_host = ["unshare", "--ipc"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--ipc"]
+    if subprocess.run([*other_host, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("this user may not make a namespace, which plays the other host")
+    restarted_alone(world, log, ["segment"], other_host)
+
+
 def restarted_alone(world, log, arguments, prefix=(), inputs=(subprocess.DEVNULL, subprocess.DEVNULL)):
     job = Meeting(world, "alone", [world.program("alone"), *arguments], 1, log)
     try:
@@ -155,5 +162,6 @@ def run(world, report):
     for mpi in MPIS:
         for test in (exit_code, crash, signals, abort, streams, standard_input, environment):
             report.run(f"pass-through/{mpi}/{test.__name__}", test, mpi)
-    for test in (without_mpi, what_proc_shows, without_mpi_and_launcher_restarted, on_a_terminal_and_restarted, python_with_mpi4py):
+    for test in (without_mpi, what_proc_shows, without_mpi_and_launcher_restarted, on_a_terminal_and_restarted, with_a_segment_restarted_on_another_host,
+                  python_with_mpi4py):
         report.run(f"pass-through/{test.__name__}", test)
