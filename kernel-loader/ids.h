@@ -14,7 +14,7 @@
 // signalfd, files of /proc, links of /proc to elsewhere in it), in names of folders, in paths of other calls than open, readlink, stat
 // and access, or from another folder than the working directory, in credentials that come or go with messages (SCM_CREDENTIALS: with
 // its own id in it a message of an ordinary user is refused, EPERM; every sendmsg would have to be caught), PR_SET_PTRACER, ptrace,
-// kcmp, capget, FIOSETOWN and its kin, the last users of System V objects (lpid).
+// kcmp, capget, FIOSETOWN and its kin, the last users of System V objects (cpid, lpid).
 //
 // Limit: the kernel may give a new thread or child a number that the application knows as one of its own.  Then the application's
 // own is meant.

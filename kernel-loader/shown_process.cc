@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the kernel tells of the process under /proc/PID (and so ps, pgrep, top; gdb with a process or its core file): the application's
 // name, words, environment and auxiliary vector, where they lie on its stack.  So what it writes over them is seen, too.
-// /proc/PID/exe stays the lower program: the kernel changes it for nobody who runs that program.
+// /proc/PID/exe stays the lower program: the kernel changes it for nobody who runs that program.  (So `gdb PROGRAM PID` shows the
+// application, with `set exec-file-mismatch off`.)
 #include <elf.h>
 #include <sys/prctl.h>
 
