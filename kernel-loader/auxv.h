@@ -19,6 +19,7 @@ struct Auxv {
   }
 };
 
+// Reads it once: later /proc shows the application's (shown_process.cc).  The first time before other threads.
 Outcome read_auxv(Auxv& auxv);
 
 }  // namespace mana::loader

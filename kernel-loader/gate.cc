@@ -71,6 +71,10 @@ long do_call(CaughtCall& call) {
       return do_mremap(call);
     case __NR_brk:
       return do_brk(call);
+    case __NR_shmget:
+    case __NR_semget:
+    case __NR_msgget:
+      return do_get_system_v(call);
     case __NR_shmat:
       return do_shmat(call);
     case __NR_shmdt:

@@ -125,7 +125,8 @@ struct GateState {
   uint64_t memory_flags;    // kMemoryFlagsWereUsed; from bit 8 on the flags of mlockall if it has MCL_FUTURE
   uint64_t lasting;         // kUnshared and its like
   char host[kHostNameSize];  // where the job was launched
-  uint64_t reserved[17];
+  uint64_t stack_pointer;  // with which the program began: its argc is there
+  uint64_t reserved[16];
 };
 // The application has called madvise or mlock in a way that leaves flags on memory, or mmap with such flags: only then
 // /proc/self/smaps, which is slow with much memory, must be read for a checkpoint.

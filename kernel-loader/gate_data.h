@@ -99,6 +99,7 @@ long do_file_limit(CaughtCall& call);   // getrlimit, setrlimit, prlimit64 of RL
 // --- files and processes (gate_files.cc)
 long do_open(CaughtCall& call, int path_argument);
 long do_readlink(CaughtCall& call, int path_argument);
+long do_look_at_path(CaughtCall& call, int path_argument);  // stat, access and their kin, in restarted processes
 long do_execve(CaughtCall& call, int path_argument);
 // /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
 bool names_own_program(const char* path);
@@ -138,6 +139,11 @@ void take_up_deadline(CaughtCall& call, BlockingCall& blocking);
 void finish_blocking_call(CaughtCall& call);
 // --- calls with effects that a checkpoint refuses (gate_lasting.cc)
 long do_lasting(CaughtCall& call);
+
+// --- System V objects (gate_system_v.cc)
+long do_get_system_v(CaughtCall& call);  // shmget, semget, msgget
+long do_shmctl(CaughtCall& call);
+uint64_t real_segment(uint64_t seen);
 
 // --- the filter (gate_filter.cc)
 enum class In : uint8_t;  // caught_calls.h

@@ -97,34 +97,70 @@ long do_open(CaughtCall& call, int path_argument) {
   return call.pass();
 }
 
+namespace {
+
+// What readlink gives: as much of the text as there is room for, without a zero.
+long tell_link(const char* text, uint64_t buffer, int size) {
+  if (size <= 0) return -EINVAL;
+  const auto length = static_cast<int64_t>(text_length(text));
+  const int64_t copied = length < size ? length : size;
+  const long pid = sys::getpid();
+  struct Vector {
+    uint64_t base, size;
+  };
+  const Vector from{sys::bits(text), static_cast<uint64_t>(copied)};
+  const Vector to{buffer, static_cast<uint64_t>(copied)};
+  const long written = sys::raw(__NR_process_vm_writev, static_cast<uint64_t>(pid),
+                                sys::bits(&from), 1, sys::bits(&to), 1, 0);
+  if (written == copied) return copied;
+  if (written == -EFAULT || written >= 0) return -EFAULT;
+  __builtin_memcpy(sys::pointer<char>(buffer), text, static_cast<size_t>(copied));  // call not allowed here
+  return copied;
+}
+
+// What /proc/self and /proc/thread-self lead to, with the ids that the application knows; false: it is another path.
+bool link_to_own_ids(const char* path, char (&into)[kProcPathSize]) {
+  if (!ids_are_translated() || !starts_with(path, "/proc/")) return false;
+  const bool thread = same_text(path + 6, "thread-self");
+  if (!thread && !same_text(path + 6, "self")) return false;
+  TextLine line(into, sizeof into);
+  line.decimal(seen_process(sys::getpid()));
+  if (thread) line.add("/task/").decimal(seen_id_of_this_thread());
+  return true;
+}
+
+}  // namespace
+
 long do_readlink(CaughtCall& call, int path_argument) {
   // Looks first: a wrong pointer is found out by the kernel.  (The call itself must not be made:
   // what it writes may be longer than the right answer, and programs clear their buffers instead of
   // ending the text.)
   const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
   const uint64_t path = call.argument(path_argument);
+  const uint64_t buffer = call.argument(path_argument + 1);
+  const uint64_t size = call.argument(path_argument + 2);
   struct stat status;
   const long seen =
       sys::raw(__NR_newfstatat, folder, path, sys::bits(&status), AT_SYMLINK_NOFOLLOW);
-  if (sys::failed(seen) || !names_own_program(sys::pointer<const char>(path))) return call.pass();
-  const uint64_t buffer = call.argument(path_argument + 1);
-  const auto size = static_cast<int64_t>(static_cast<int>(call.argument(path_argument + 2)));
-  if (size <= 0) return -EINVAL;
-  const auto length = static_cast<int64_t>(text_length(live_state().program));
-  const int64_t copied = length < size ? length : size;
-  const long pid = sys::getpid();
-  struct Vector {
-    uint64_t base, size;
-  };
-  const Vector from{sys::bits(live_state().program), static_cast<uint64_t>(copied)};
-  const Vector to{buffer, static_cast<uint64_t>(copied)};
-  const long written = sys::raw(__NR_process_vm_writev, static_cast<uint64_t>(pid),
-                                sys::bits(&from), 1, sys::bits(&to), 1, 0);
-  if (written == copied) return copied;
-  if (written == -EFAULT || written >= 0) return -EFAULT;
-  __builtin_memcpy(sys::pointer<char>(buffer), live_state().program,
-                   static_cast<size_t>(copied));  // call not allowed here
-  return copied;
+  if (seen == -EFAULT || seen == -ENAMETOOLONG) return call.pass();
+  const auto* text = sys::pointer<const char>(path);
+  if (names_own_program(text)) return tell_link(live_state().program, buffer, static_cast<int>(size));
+  char other[kProcPathSize];
+  if (link_to_own_ids(text, other)) return tell_link(other, buffer, static_cast<int>(size));
+  if (translate_proc_path(text, other)) return sys::raw(__NR_readlinkat, kHere, sys::bits(other), buffer, size);
+  return call.pass();
+}
+
+long do_look_at_path(CaughtCall& call, int path_argument) {
+  const long got = call.pass();
+  if (got == -EFAULT || got == -ENAMETOOLONG) return got;
+  char translated[kProcPathSize];
+  const uint64_t path = call.argument(path_argument);
+  if (!translate_proc_path(sys::pointer<const char>(path), translated)) return got;
+  call.set_argument(path_argument, sys::bits(translated));
+  const long again = call.pass();
+  call.set_argument(path_argument, path);
+  return again;
 }
 
 }  // namespace mana::loader

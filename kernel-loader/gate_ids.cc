@@ -232,8 +232,19 @@ long do_id_call(CaughtCall& call) {
       return do_futex(call);
     case __NR_exit:
       return do_exit(call);
+    case __NR_shmctl:
+      return do_shmctl(call);
     case __NR_uname:
       return do_uname(call);
+    case __NR_stat:
+    case __NR_lstat:
+    case __NR_access:
+      return do_look_at_path(call, 0);
+    case __NR_newfstatat:
+    case __NR_statx:
+    case __NR_faccessat:
+    case __NR_faccessat2:
+      return do_look_at_path(call, 1);
     case __NR_wait4:
     case __NR_waitid:
     case __NR_clock_nanosleep:

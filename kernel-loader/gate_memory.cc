@@ -258,19 +258,20 @@ Outcome watch_memory(void (*tell)(uint64_t address, uint64_t length)) {
 }
 
 long do_shmat(CaughtCall& call) {
+  const uint64_t id = real_segment(call.argument(0));
   if (call.argument(1) != 0) {
     if (!is_application_memory(call.argument(1))) return -EINVAL;
-    return call.pass();
+    return sys::raw(call.number(), id, call.argument(1), call.argument(2));
   }
   shmid_ds segment;
-  const long known = sys::raw(__NR_shmctl, call.argument(0), IPC_STAT, sys::bits(&segment));
+  const long known = sys::raw(__NR_shmctl, id, IPC_STAT, sys::bits(&segment));
   if (sys::failed(known)) return known;
   const uint64_t length = page_up(segment.shm_segsz);
   // A place is held by a mapping that the segment then replaces.
   const long target = map_in_arena(length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                                    -1, 0, alignment_for(length, 0));
   if (sys::failed(target)) return target;
-  const long got = sys::raw(__NR_shmat, call.argument(0), static_cast<uint64_t>(target),
+  const long got = sys::raw(__NR_shmat, id, static_cast<uint64_t>(target),
                             call.argument(2) | SHM_REMAP);
   if (sys::failed(got)) {
     sys::munmap(static_cast<uint64_t>(target), length);

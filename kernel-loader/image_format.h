@@ -35,6 +35,7 @@ enum class NoteType : uint32_t {
   attributes,            // ThreadAttributes[], one per ThreadState
   soft_limits,           // SoftLimit[]
   memory_flags,          // MemoryFlags[]
+  system_v_segments,     // SystemVSegment[]
 };
 
 // Instruction sets that code in the image may have chosen at its start, by CPUID: leaf 1, leaf 7, extended leaf 1, XCR0.
@@ -90,7 +91,7 @@ enum class SegmentKind : uint32_t {
   shared_file,    // MAP_SHARED: the file is mapped again, and gets these bytes if it was writable
   shared_memory,  // MAP_SHARED without a file that can be opened again: anonymous from now on
   shared_anonymous,  // MAP_SHARED | MAP_ANONYMOUS
-  shared_segment,    // of System V, whole: a new one with another id, which is removed already
+  shared_segment,    // of System V, whole; mapped_offset is its id as the application knows it
 };
 // In SegmentRecord::protection: the mapping was made with MAP_GROWSDOWN.
 inline constexpr uint32_t kGrowsDown = 0x01000000;  // PROT_GROWSDOWN
@@ -104,6 +105,17 @@ struct SegmentRecord {
   uint32_t path;          // into the strings: file, "[heap]", "[stack]" or ""
   uint32_t region;        // number of the region in the order of addresses
   uint64_t mapped_offset; // of the file that was mapped
+};
+
+// A shared memory segment that only this process had attached.  One that is not described (images of older builds) was removed already.
+struct SystemVSegment {
+  int32_t seen, real;   // its id, as the application and as the kernel knew it
+  int32_t key;          // 0: IPC_PRIVATE
+  uint32_t mode;        // SHM_DEST: removed, it goes with its last attachment
+  uint64_t bytes;
+  int64_t changed;      // shm_ctime, shm_cpid: tell whether a segment that is found is this one
+  int32_t creator;
+  uint32_t reserved;
 };
 
 struct BlockRecord {

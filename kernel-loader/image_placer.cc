@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -41,19 +40,8 @@ Outcome read_segment(int descriptor, const SegmentRecord& segment, char* to, con
   return Done{};
 }
 
-// Where shmdt() finds it.
-void* attach_new_segment(const SegmentRecord& whole) {
-  const int id = shmget(IPC_PRIVATE, whole.bytes, 0600);
-  if (id < 0) return MAP_FAILED;
-  void* at = shmat(id, memory(whole), 0);
-  const int why = errno;
-  shmctl(id, IPC_RMID, nullptr);  // goes with its last attachment
-  errno = why;
-  return at;
-}
-
 // The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
-Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file) {
+Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file, SystemVSegments& system_v) {
   const auto& segments = image.segments();
   SegmentRecord whole = segments[first];
   whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
@@ -69,7 +57,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   // MAP_NORESERVE: what was reserved and never touched may be more than this machine has.
   const int flags = MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE) |
                     (grows_down ? MAP_GROWSDOWN : 0);
-  void* placed = segment_of_system_v ? attach_new_segment(whole) : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
+  void* placed = segment_of_system_v ? system_v.attach(whole) : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
   if (placed != memory(whole)) return failure("place memory", whole, name);
   bool must_protect = segment_of_system_v;
   for (std::size_t i = first; i < last; ++i) {
@@ -114,7 +102,7 @@ Outcome place_shared_file(const ImageFile& image, const SegmentRecord& segment) 
 
 }  // namespace
 
-Outcome place_image(const ImageFile& image, bool map_file) {
+Outcome place_image(const ImageFile& image, bool map_file, SystemVSegments& system_v) {
   const auto& segments = image.segments();
   for (std::size_t first = 0; first < segments.size();) {
     std::size_t last = first + 1;
@@ -123,7 +111,7 @@ Outcome place_image(const ImageFile& image, bool map_file) {
       for (std::size_t i = first; i < last; ++i) {
         if (Outcome placed = place_shared_file(image, segments[i]); !placed.ok()) return placed;
       }
-    } else if (Outcome placed = place_private(image, first, last, map_file); !placed.ok()) {
+    } else if (Outcome placed = place_private(image, first, last, map_file, system_v); !placed.ok()) {
       return placed;
     }
     first = last;

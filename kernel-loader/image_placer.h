@@ -4,13 +4,14 @@
 #pragma once
 
 #include "kernel-loader/image_reader.h"
+#include "kernel-loader/image_system_v.h"
 #include "kernel-loader/result.h"
 
 namespace mana::image {
 
 // `map_file`: large stretches become private mappings of the image file and are read when they are first touched; otherwise
 // everything is read now, for file systems where a file may change or vanish under a mapping.
-loader::Outcome place_image(const ImageFile& image, bool map_file);
+loader::Outcome place_image(const ImageFile& image, bool map_file, SystemVSegments& system_v);
 
 // True where a mapping of a file on this file system can be relied on (not NFS, FUSE, Lustre, ...).
 bool mapping_is_safe(int descriptor);

@@ -3,7 +3,6 @@
 
 #include <elf.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 
 #include <cerrno>
 
@@ -212,6 +211,8 @@ Result<LoadedProgram> load_program(const LaunchPlan& plan) {
   static_assert(sizeof state.auxv == sizeof content.auxv.words);
   copy_text(inspected.path, state.program, sizeof state.program);
   copy_text(last_part(found), state.name, sizeof state.name);
+  state.stack_pointer = built.value().pointer;
+  show_command(state);
   return LoadedProgram{interpreter.value().placed.entry, built.value().pointer, plan.stack_limit};
 }
 
@@ -225,18 +226,6 @@ void unregister_rseq(const LowerRseq& rseq) {
   for (const uint64_t length : {uint64_t{rseq.size}, uint64_t{32}}) {
     if (sys::raw(__NR_rseq, rseq.address, length, kUnregister, kGlibcSignature) == 0) return;
   }
-}
-
-void show_identity() {
-  const GateState& state = live_state();
-  sys::raw(__NR_prctl, PR_SET_NAME, sys::bits(state.name));
-  struct Limit {
-    uint64_t soft, hard;
-  } limit;
-  constexpr uint64_t kStackLimit = 3;  // RLIMIT_STACK
-  if (sys::raw(__NR_prlimit64, 0, kStackLimit, 0, sys::bits(&limit)) != 0) return;
-  limit.soft = state.stack_limit < limit.hard ? state.stack_limit : limit.hard;
-  sys::raw(__NR_prlimit64, 0, kStackLimit, sys::bits(&limit), 0);
 }
 
 void start_program(const LoadedProgram& program, const LowerRseq& rseq) {

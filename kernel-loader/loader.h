@@ -15,6 +15,8 @@
 
 namespace mana::loader {
 
+struct GateState;  // gate.h
+
 // One clear error when this kernel cannot do it: no seccomp filter, no MAP_FIXED_NOREPLACE (4.17),
 // the arena taken.
 Outcome check_kernel();
@@ -47,6 +49,10 @@ void unregister_rseq(const LowerRseq& rseq);
 // Gives the process the application's name and stack limit.  start_program and restore_gate_state
 // do it.
 void show_identity();
+
+// Has /proc/PID show the application's words, environment and auxiliary vector (load_program does it; a restart, before anything else).
+// Only while there is one thread: the kernel is told where the heap ends at the same time.
+void show_command(const GateState& state);
 
 // Gives the application its stack limit and its name, unregisters the lower rseq, jumps.  The
 // application's program runs on the calling thread (the main thread), whose lower stack keeps what

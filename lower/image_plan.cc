@@ -307,12 +307,13 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   static loader::GateState gate;  // large
   loader::save_gate_state(gate);
   std::vector<UpperRegion> regions = upper_regions(&plan.error);
-  if (std::string why = note_segments(regions); !why.empty()) plan.error = why;
+  std::vector<image::SystemVSegment> system_v;
+  if (std::string why = note_system_v(regions, system_v); !why.empty()) plan.error = why;
   if (std::string why = lasting_refusal(gate); !why.empty()) plan.error = why;
   plan.memory_flags = memory_flags(gate, regions, &plan.error);
   const SavedDescriptors descriptors = save_descriptors();
   if (plan.error.empty()) plan.error = descriptors.error;
-  for (UpperRegion& region : regions) region.saved_elsewhere = descriptors.mapped.count(region.begin) != 0;
+  for (UpperRegion& region : regions) region.saved_elsewhere |= descriptors.mapped.count(region.begin) != 0;
   const std::string threads = thread_table(&plan.error);
   if (!plan.error.empty()) return plan;
   const SignalsAndTimers kernel = signals_and_timers(&plan.error);
@@ -347,6 +348,7 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   add_all(NoteType::attributes, attributes);
   add_all(NoteType::soft_limits, limits);
   add_all(NoteType::memory_flags, plan.memory_flags);
+  add_all(NoteType::system_v_segments, system_v);
   add(NoteType::strings, strings.bytes().data(), strings.bytes().size());
   const std::size_t segments_at = add(NoteType::segments, plan.segments.data(), plan.segments.size() * sizeof(SegmentRecord));
   const std::vector<BlockRecord> none(block_count);

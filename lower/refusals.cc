@@ -13,6 +13,9 @@
 #include <memory>
 #include <vector>
 
+#include "kernel-loader/layout.h"
+#include "kernel-loader/system_v.h"
+
 namespace mana::lower {
 namespace {
 
@@ -102,19 +105,51 @@ std::string lasting_refusal(const loader::GateState& gate) {
   return {};
 }
 
-std::string note_segments(std::vector<UpperRegion>& regions) {
-  std::map<uint64_t, std::vector<UpperRegion*>> by_segment;
+namespace {
+
+const char* name_of(loader::SystemV kind) {
+  switch (kind) {
+    case loader::SystemV::semaphores: return "System V semaphore set ";
+    case loader::SystemV::queue: return "System V message queue ";
+    default: return "System V shared memory segment ";
+  }
+}
+
+// The attachments of one segment.  The first one brings the bytes back.
+std::string note_segment(int id, const std::vector<UpperRegion*>& parts, image::SystemVSegment& saved) {
+  const int seen = loader::seen_segment(id);
+  const std::string name = name_of(loader::SystemV::segment) + std::to_string(seen);
+  shmid_ds segment{};
+  if (shmctl(id, IPC_STAT, &segment) != 0) return "look at " + name + ": " + std::strerror(errno);
+  if (segment.shm_nattch > parts.size()) return name + " is attached by other processes, too, which cannot be saved with this one";
+  for (UpperRegion* part : parts) {
+    if (part->offset != 0 || part->end - part->begin < loader::page_up(segment.shm_segsz)) return name + " is not attached whole, which cannot be made again";
+    part->kind = image::SegmentKind::shared_segment;
+    part->offset = static_cast<uint64_t>(seen);
+    part->saved_elsewhere = part != parts.front();
+  }
+  saved = {seen, id, segment.shm_perm.__key, segment.shm_perm.mode, segment.shm_segsz, segment.shm_ctime, segment.shm_cpid, 0};
+  return {};
+}
+
+}  // namespace
+
+std::string note_system_v(std::vector<UpperRegion>& regions, std::vector<image::SystemVSegment>& segments) {
+  std::map<int, std::vector<UpperRegion*>> attached;
   for (UpperRegion& region : regions) {
-    if (region.kind == image::SegmentKind::shared_memory && region.name.rfind("/SYSV", 0) == 0) by_segment[region.inode].push_back(&region);
+    if (region.kind == image::SegmentKind::shared_memory && region.name.rfind("/SYSV", 0) == 0) attached[static_cast<int>(region.inode)].push_back(&region);
   }
-  for (const auto& [id, parts] : by_segment) {
-    const std::string name = "System V shared memory segment " + std::to_string(id);
-    shmid_ds segment{};
-    if (shmctl(static_cast<int>(id), IPC_STAT, &segment) != 0) return "look at " + name + ": " + std::strerror(errno);
-    if (segment.shm_nattch > parts.size()) return name + " is attached by other processes, too, which cannot be saved with this one";
-    if (parts.size() > 1) return name + " is attached more than once, which cannot be made again";
-    parts[0]->kind = image::SegmentKind::shared_segment;
+  for (const auto& [id, parts] : attached) {
+    if (std::string why = note_segment(id, parts, segments.emplace_back()); !why.empty()) return why;
   }
+  loader::SystemVObject object{};
+  for (uint64_t place = 0; loader::system_v_object_at(place, object);) {
+    const bool is_segment = object.kind == loader::SystemV::segment;
+    if (is_segment && attached.count(object.real) != 0) continue;
+    return name_of(object.kind) + std::to_string(object.seen) + " belongs to its host" + (is_segment ? " and is not attached" : "") +
+           ": no restart brings it back; when it is removed (IPC_RMID) a checkpoint is possible";
+  }
+  if (loader::system_v_objects_are_too_many()) return "the application has got more System V objects at once than can be followed";
   return {};
 }
 

@@ -15,8 +15,8 @@ namespace mana::lower {
 // Effects of earlier calls (kernel-loader/gate_lasting.cc).  Empty: none that matters now.
 std::string lasting_refusal(const loader::GateState& gate);
 
-// The regions that are attached System V shared memory segments.  What only this process has attached, once and whole, comes
-// back (`shared_segment`); others would go on with the old segment.
-std::string note_segments(std::vector<UpperRegion>& regions);
+// The System V objects that the application uses.  Those that it got and that still exist refuse the checkpoint; but segments that only
+// this process has attached, and whole, come back: their regions become `shared_segment`.
+std::string note_system_v(std::vector<UpperRegion>& regions, std::vector<image::SystemVSegment>& segments);
 
 }  // namespace mana::lower

@@ -28,6 +28,7 @@
 #include "kernel-loader/loader.h"
 #include "kernel-loader/report.h"
 #include "kernel-loader/sys.h"
+#include "kernel-loader/system_v.h"
 #include "lower/adapter.h"
 #include "lower/clocks.h"
 #include "lower/descriptor_contents.h"
@@ -201,12 +202,20 @@ std::string told_host(const ImageFile& image, const loader::GateState& gate) {
   return gate.host[0] != 0 ? gate.host : image.text(image.header().host);
 }
 
+const loader::GateState& gate_of(const ImageFile& image) {
+  static loader::GateState gate;  // large
+  std::memcpy(&gate, image.gate_state().data(), std::min(sizeof gate, image.gate_state().size()));
+  return gate;
+}
+
 // From here on a fault leaves nothing to go back to, so it ends the process.
 Outcome place(const ImageFile& image) {
   const bool map_file = std::getenv("MANA_RESTART_READ") == nullptr && image::mapping_is_safe(image.descriptor());
-  if (Outcome placed = image::place_image(image, map_file); !placed.ok()) return placed.error().during("place the image");
-  static loader::GateState gate;
-  std::memcpy(&gate, image.gate_state().data(), std::min(sizeof gate, image.gate_state().size()));
+  image::SystemVSegments segments(image);
+  if (Outcome placed = image::place_image(image, map_file, segments); !placed.ok()) return placed.error().during("place the image");
+  for (const auto& [seen, real] : segments.real_ids()) loader::add_segment(seen, real);
+  if (!segments.told().empty()) complain("System V shared memory segment", segments.told());
+  const loader::GateState& gate = gate_of(image);
   if (Outcome restored = loader::restore_gate_state(gate); !restored.ok()) return restored.error().during("restore the gate");
   mana_signal_entry_tells_sender = 1;
   if (const std::string host = told_host(image, gate); !host.empty()) {
@@ -271,6 +280,7 @@ int restart() {
   if (good) {
     image->set_moved([](const std::string& path) { return moved_path(path, rank_process().options.paths); });
     good = files_are_good(*image, process.options) && environment_can_change(*image);
+    if (good) loader::show_command(gate_of(*image));
   }
   prepare_process();
 

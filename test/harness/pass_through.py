@@ -85,6 +85,25 @@ def without_mpi(world, log):
         raise Failure(f"exit code {code}, stdout {out!r}, stderr {err!r}")
 
 
+def what_proc_shows(world, log):
+    """Words, name, environment and auxiliary vector: to the program itself and to others."""
+    folder = world.folder("shown")
+    shown = world.program("shown")
+    for name, text in (("interpreted", f"#!{shown} -x  and a blank\n"), ("executes", f"#!/bin/sh\ntr '\\0' '|' </proc/$$/cmdline\nexec {shown} by 'a script'\n")):
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    environment_ = world.environment(None, PATH=f"{shown.parent}:/usr/bin:/bin")
+    try:
+        for command in ([shown, "two words", "", "--launch"], ["shown"], ["./interpreted", "more"], ["./executes", "not passed on"],
+                        ["bash", "-c", f"exec -a other {shown} 1 2"]):
+            native = run_command(command, environment_, log, folder=folder)
+            ours = run_command([world.cli / "mana_launch", "--ckpt-dir", folder / "ckpt", *command], environment_, log, folder=folder)
+            if native[0] != 0 or "environ 1 auxv 1 stack 1" not in native[1] or ours != native:
+                raise Failure(f"{command}: {ours}, natively {native}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def without_mpi_and_launcher_restarted(world, log):
     restarted_alone(world, log, [])
 
@@ -96,6 +115,13 @@ def on_a_terminal_and_restarted(world, log):
     finally:
         for end in ends:
             os.close(end)
+
+
+def with_a_segment_restarted_on_another_host(world, log):
+    other_host = ["unshare", "--ipc"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--ipc"]
+    if subprocess.run([*other_host, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("this user may not make a namespace, which plays the other host")
+    restarted_alone(world, log, ["segment"], other_host)
 
 
 def restarted_alone(world, log, arguments, prefix=(), inputs=(subprocess.DEVNULL, subprocess.DEVNULL)):
@@ -136,5 +162,6 @@ def run(world, report):
     for mpi in MPIS:
         for test in (exit_code, crash, signals, abort, streams, standard_input, environment):
             report.run(f"pass-through/{mpi}/{test.__name__}", test, mpi)
-    for test in (without_mpi, without_mpi_and_launcher_restarted, on_a_terminal_and_restarted, python_with_mpi4py):
+    for test in (without_mpi, what_proc_shows, without_mpi_and_launcher_restarted, on_a_terminal_and_restarted, with_a_segment_restarted_on_another_host,
+                  python_with_mpi4py):
         report.run(f"pass-through/{test.__name__}", test)

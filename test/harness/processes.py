@@ -92,6 +92,26 @@ def wait_for(condition, what, seconds, alive=None):
         time.sleep(POLL)
 
 
+def symbols_of(pid):
+    """gdb's commands for the symbols of both halves: of itself it finds those of one program in a process."""
+    places = []  # a library may be there twice
+    for line in pathlib.Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines():
+        span, _, offset, _, _, *path = line.split(maxsplit=5)
+        if path and path[0].startswith("/") and int(offset, 16) == 0:
+            places.append((path[0], int(span.split("-")[0], 16)))
+    commands = []
+    for path, base in places:
+        try:
+            with open(path, "rb") as file:
+                head = file.read(18)
+        except OSError:
+            continue
+        if head[:4] == b"\x7fELF":
+            at_fixed_address = head[16] == 2  # ET_EXEC
+            commands += ["-ex", f"add-symbol-file {path} -o {0 if at_fixed_address else base:#x}"]
+    return commands
+
+
 class Job:
     """One mpirun (or a program alone), its output in a log."""
 
@@ -153,7 +173,7 @@ class Job:
         text = []
         for pid in self.ranks():
             try:
-                done = subprocess.run(["gdb", "-q", "-nx", "-batch", "-p", str(pid), "-ex", "thread apply all backtrace 25"],
+                done = subprocess.run(["gdb", "-q", "-nx", "-batch", "-p", str(pid), *symbols_of(pid), "-ex", "thread apply all backtrace 25"],
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=60,
                                       stdin=subprocess.DEVNULL, errors="replace")
                 text.append(f"-- process {pid} ({program_of(pid)})\n{done.stdout}")

@@ -16,8 +16,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -137,6 +140,39 @@ static void share_segment(const char* kind) {
   if (rank == 0 && (words[0] != 4711 || shmdt(words) != 0)) exit(7);
 }
 
+// Of the rank's own.  0: nothing of System V is meant.
+static int use_system_v(const char* kind) {
+  int id = -1;
+  void* at = NULL;
+  if (strcmp(kind, "semaphores") == 0) {
+    meet_when_done(kind, id = semget(IPC_PRIVATE, 2, 0600));
+    if (semctl(id, 0, IPC_RMID) != 0) exit(5);
+  } else if (strcmp(kind, "queue") == 0) {
+    meet_when_done(kind, id = msgget(IPC_PRIVATE, 0600));
+    if (msgctl(id, IPC_RMID, NULL) != 0) exit(5);
+  } else if (strcmp(kind, "unattached") == 0) {
+    meet_when_done(kind, id = shmget(IPC_PRIVATE, 8192, 0600));
+    if (shmctl(id, IPC_RMID, NULL) != 0) exit(5);
+  } else if (strcmp(kind, "in-part") == 0) {
+    id = shmget(IPC_PRIVATE, 8192, 0600);
+    at = id < 0 ? NULL : shmat(id, NULL, 0);
+    if (at == NULL || munmap(at, 4096) != 0 || shmctl(id, IPC_RMID, NULL) != 0) exit(5);
+    meet_when_done(kind, 0);
+    if (shmdt(at) != 0) exit(6);
+  } else if (strcmp(kind, "too-many") == 0) {
+    static int sets[1100];
+    int got = 0;
+    while (got < (int)(sizeof sets / sizeof *sets) && (id = sets[got] = semget(IPC_PRIVATE, 1, 0600)) >= 0) got++;
+    for (int i = 0; i < got; i++) semctl(sets[i], 0, IPC_RMID);
+    meet_when_done(kind, id);
+    return 1;
+  } else {
+    return 0;
+  }
+  meet("undone");
+  return 1;
+}
+
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   MPI_Init(&argc, &argv);
@@ -153,7 +189,7 @@ int main(int argc, char** argv) {
     use_asynchronous_io(argv[1]);
   } else if (strcmp(argv[1], "segment") == 0) {
     share_segment(argv[1]);
-  } else {
+  } else if (!use_system_v(argv[1])) {
     meet_when_done(argv[1], change_process(argv[1]));
   }
   MPI_Finalize();

@@ -3,12 +3,17 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "test/scenario.h"
@@ -220,6 +225,72 @@ SCENARIO(clock_of_a_thread_can_be_slept_on, .ranks = 2) {
   CHECK_EQ(clock_nanosleep(clock, 0, &nap, nullptr), 0);
   over = true;
   busy.join();
+}
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+SCENARIO(proc_shows_the_application_after, .ranks = 2) {
+  const auto files = [] {
+    return std::vector<std::string>{contents("/proc/self/cmdline"), contents("/proc/self/environ"), contents("/proc/self/auxv"), contents("/proc/self/comm")};
+  };
+  const std::vector<std::string> before = files();
+  CHECK(before[0].find("scenarios_") != std::string::npos);
+  CHECK_EQ(before[0].find("--launch"), std::string::npos);
+  job.checkpoint_here();
+  CHECK_EQ(files() == before, true);
+  const std::string own = "/proc/" + std::to_string(getpid()) + "/cmdline";
+  CHECK_EQ(contents(own), before[0]);
+  char& letter = program_invocation_name[0];  // argv[0]: a title is written over it
+  const char was = letter;
+  letter = '?';
+  CHECK_EQ(contents("/proc/self/cmdline")[0], '?');
+  letter = was;
+}
+
+SCENARIO(links_and_paths_of_proc_name_the_ids_that_the_application_knows, .ranks = 2) {
+  const auto ask = [&] {
+    const auto link = [](const std::string& path) {
+      char text[400] = {};
+      return readlink(path.c_str(), text, sizeof text - 1) < 0 ? std::string("error ") + strerror(errno) : std::string(text);
+    };
+    const std::string own = std::to_string(getpid()), folder = "/proc/" + own;
+    const std::string thread = std::to_string(syscall(SYS_gettid));
+    CHECK_EQ(link("/proc/self"), own);
+    CHECK_EQ(link("/proc/thread-self"), own + "/task/" + thread);
+    CHECK_EQ(link(folder + "/exe"), link("/proc/self/exe"));
+    CHECK_EQ(link(folder + "/cwd"), link("/proc/self/cwd"));
+    CHECK_EQ(link(folder + "/task/" + thread + "/cwd"), link("/proc/self/cwd"));
+    char three[4] = "...";
+    CHECK_EQ(readlink("/proc/self", three, 1), 1);
+    CHECK_EQ(three[0], own[0]);
+    CHECK_EQ(three[1], '.');
+    CHECK_EQ(std::filesystem::canonical("/proc/self/exe").string(), link("/proc/self/exe"));
+    for (const pid_t process : {getpid(), getppid()}) {
+      const std::string path = "/proc/" + std::to_string(process);
+      struct stat by_path = {}, by_link = {};
+      struct statx more = {};
+      CHECK_EQ(access(path.c_str(), F_OK), 0);
+      CHECK_EQ(faccessat(AT_FDCWD, (path + "/status").c_str(), R_OK, AT_EACCESS), 0);
+      CHECK_EQ(lstat(path.c_str(), &by_path), 0);
+      CHECK_EQ(statx(AT_FDCWD, path.c_str(), 0, STATX_INO, &more), 0);
+      CHECK_EQ(more.stx_ino, by_path.st_ino);
+      CHECK_EQ(syscall(SYS_stat, path.c_str(), &by_path), 0);
+      CHECK_EQ(stat("/proc/self", &by_link), 0);
+      CHECK_EQ(by_path.st_ino == by_link.st_ino, process == getpid());
+    }
+    CHECK_EQ(access("/proc/self/task/no/such", F_OK), -1);
+    CHECK_EQ(errno, ENOENT);
+    CHECK_EQ(syscall(SYS_access, 4711, F_OK), -1L);
+    CHECK_EQ(errno, EFAULT);
+    CHECK_EQ(syscall(SYS_newfstatat, AT_FDCWD, 4711, &own, 0), -1L);
+    CHECK_EQ(errno, EFAULT);
+  };
+  ask();
+  job.checkpoint_here();
+  ask();
 }
 
 }  // namespace
