@@ -46,7 +46,7 @@ Deadline deadline_of(uint64_t number, const uint64_t (&arguments)[6]) {
   }
 }
 
-bool readable_words(uint64_t address, int count) { return readable_word(address) && readable_word(address + 8 * static_cast<uint64_t>(count - 1)); }
+bool readable_words(uint64_t address, uint64_t count) { return readable_word(address) && readable_word(address + 8 * (count - 1)); }
 
 // A small file of /proc, line by line; what is too long is cut.
 class Lines {
@@ -62,8 +62,10 @@ class Lines {
     TextLine line(line_, sizeof line_);
     for (;; at_++) {
       if (at_ == end_) {
-        if (sys::failed(file_) || (end_ = sys::read(static_cast<int>(file_), piece_, sizeof piece_)) <= 0) return false;
+        const long got = sys::failed(file_) ? 0 : sys::read(static_cast<int>(file_), piece_, sizeof piece_);
         at_ = 0;
+        end_ = got > 0 ? got : 0;
+        if (end_ == 0) return false;
       }
       if (piece_[at_] == '\n') break;
       line.add(piece_[at_]);
