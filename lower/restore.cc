@@ -109,9 +109,10 @@ Outcome restore_process_state(const ImageFile& image) {
 void restore_timers(const ImageFile& image) {
   for (int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
     const auto& timer = image.process().timers[which];
-    if (timer.value_us == 0) continue;
-    const itimerval value{{timer.interval_us / 1'000'000, timer.interval_us % 1'000'000},
-                          {timer.value_us / 1'000'000, timer.value_us % 1'000'000}};
+    // Of a periodic timer whose signal is pending the kernel says 0: it goes on when that is taken (setitimer(2), it_real_incr).
+    const int64_t left = timer.value_us == 0 && which == ITIMER_REAL ? timer.interval_us : timer.value_us;
+    if (left == 0) continue;
+    const itimerval value{{timer.interval_us / 1'000'000, timer.interval_us % 1'000'000}, {left / 1'000'000, left % 1'000'000}};
     setitimer(static_cast<__itimer_which_t>(which), &value, nullptr);
   }
 }
