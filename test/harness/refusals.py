@@ -23,6 +23,8 @@ KINDS = {
     "bpf": Kind("bpf"),
     "kvm": Kind("/dev/kvm"),
     "tun": Kind("/dev/net/tun"),
+    "device": Kind("has mapped the device /dev/"),
+    "counter": Kind("has mapped anon_inode:[perf_event]"),
     "message-queue": Kind("POSIX message queue"),
     "segment": Kind("System V shared memory segment"),
     "ptrace": Kind("traces process"),

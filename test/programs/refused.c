@@ -15,6 +15,7 @@
 #include <mqueue.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/shm.h>
@@ -82,6 +83,36 @@ static long enter_own_namespace(void) {
   return result;
 }
 
+// The first device here that can be mapped: block devices, and what is left of /dev/mem.
+static void* map_device(void) {
+  const char* devices[] = {"/dev/loop0", "/dev/ram0", "/dev/zram0", "/dev/mem", "/dev/vda", "/dev/sda", "/dev/nvme0n1"};
+  void* mapped = MAP_FAILED;
+  for (size_t i = 0; i < sizeof devices / sizeof *devices && mapped == MAP_FAILED; i++) {
+    const int device = open(devices[i], O_RDONLY);
+    if (device < 0) continue;
+    mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, device, 0);
+    const int why = errno;
+    close(device);
+    errno = why;
+  }
+  return mapped;
+}
+
+// A counter's page; its descriptor is closed, and not what gives it away.
+static void* map_counter(void) {
+  const int counter = (int)open_descriptor("perf");
+  if (counter < 0) return MAP_FAILED;
+  void* mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, counter, 0);
+  close(counter);
+  return mapped;
+}
+
+static void keep_mapped(const char* kind, void* mapped) {
+  meet_when_done(kind, mapped == MAP_FAILED ? -1 : 0);
+  if (munmap(mapped, 4096) != 0) exit(5);
+  meet("undone");
+}
+
 static long change_process(const char* kind) {
   if (strcmp(kind, "unshare") == 0) return unshare(CLONE_FS);
   if (strcmp(kind, "setns") == 0) return enter_own_namespace();
@@ -127,6 +158,10 @@ int main(int argc, char** argv) {
     meet_when_done(argv[1], number);
     close((int)number);
     meet("undone");
+  } else if (strcmp(argv[1], "device") == 0) {
+    keep_mapped(argv[1], map_device());
+  } else if (strcmp(argv[1], "counter") == 0) {
+    keep_mapped(argv[1], map_counter());
   } else if (strcmp(argv[1], "ptrace") == 0) {
     trace(argv[1]);
   } else if (strcmp(argv[1], "segment") == 0) {
