@@ -142,6 +142,37 @@ SCENARIO(reserved_huge_pages_stay, .ranks = 2) {
   if (has_shared) CHECK_EQ(munmap(shared, kHuge), 0);
 }
 
+// "VmFlags" of the mapping that holds this address has "lo".
+bool is_locked(const void* address) {
+  std::ifstream maps("/proc/self/smaps");
+  std::string line;
+  uint64_t begin = 0, end = 0;
+  for (bool inside = false; std::getline(maps, line);) {
+    if (sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) {
+      inside = reinterpret_cast<uint64_t>(address) >= begin && reinterpret_cast<uint64_t>(address) < end;
+    } else if (inside && line.rfind("VmFlags:", 0) == 0) {
+      return line.find(" lo") != std::string::npos;
+    }
+  }
+  return false;
+}
+
+SCENARIO(memory_of_the_future_stays_locked, .ranks = 2) {
+  const bool locks = mlockall(MCL_FUTURE | MCL_ONFAULT) == 0;  // an ordinary user may lock little
+  char* before = map(4 * kPage);
+  fill(before, 4 * kPage, 3);
+  CHECK_EQ(is_locked(before), locks);
+  job.checkpoint_here();
+  CHECK(is_filled(before, 4 * kPage, 3));
+  CHECK_EQ(is_locked(before), locks);
+  char* after = map(4 * kPage);
+  CHECK_EQ(is_locked(after), locks);
+  CHECK_EQ(munlockall(), 0);
+  CHECK(!is_locked(before) && !is_locked(map(kPage)));
+  munmap(before, 4 * kPage);
+  munmap(after, 4 * kPage);
+}
+
 // Uses `bytes` of the stack below its caller, a piece at a time.
 [[gnu::noinline]] std::size_t use_stack(std::size_t bytes) {
   constexpr std::size_t kPiece = 64 << 10;
