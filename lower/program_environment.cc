@@ -38,7 +38,7 @@ const link_map* loaded_objects(const loader::GateState& gate) {
   return nullptr;
 }
 
-// An object's symbols by GNU hash, which every linker of the last fifteen years writes.
+// An object's symbols by GNU hash, or (--hash-style=sysv) one by one: DT_HASH tells how many there are.
 class Symbols {
  public:
   explicit Symbols(const link_map& object) : base_(object.l_addr) {
@@ -48,11 +48,26 @@ class Symbols {
       if (entry->d_tag == DT_SYMTAB) symbols_ = reinterpret_cast<const ElfW(Sym)*>(at);
       if (entry->d_tag == DT_STRTAB) names_ = reinterpret_cast<const char*>(at);
       if (entry->d_tag == DT_GNU_HASH) hash_ = reinterpret_cast<const uint32_t*>(at);
+      if (entry->d_tag == DT_HASH) count_ = reinterpret_cast<const uint32_t*>(at)[1];
     }
   }
 
   uint64_t find(const char* name) const {
-    if (symbols_ == nullptr || names_ == nullptr || hash_ == nullptr) return 0;
+    if (symbols_ == nullptr || names_ == nullptr) return 0;
+    return hash_ != nullptr ? find_by_hash(name) : find_one_by_one(name);
+  }
+
+ private:
+  bool is(uint32_t i, const char* name) const {
+    return symbols_[i].st_shndx != SHN_UNDEF && std::strcmp(names_ + symbols_[i].st_name, name) == 0;
+  }
+  uint64_t find_one_by_one(const char* name) const {
+    for (uint32_t i = 0; i < count_; ++i) {
+      if (is(i, name)) return base_ + symbols_[i].st_value;
+    }
+    return 0;
+  }
+  uint64_t find_by_hash(const char* name) const {
     uint32_t wanted = 5381;
     for (const char* at = name; *at != '\0'; ++at) wanted = wanted * 33 + static_cast<unsigned char>(*at);
     const uint32_t buckets = hash_[0], first = hash_[1], words = hash_[2];
@@ -61,18 +76,17 @@ class Symbols {
     const uint32_t* chain = bucket + buckets;
     for (uint32_t i = bucket[wanted % buckets]; i >= first && i != 0; ++i) {
       const uint32_t hash = chain[i - first];
-      if ((hash | 1) == (wanted | 1) && std::strcmp(names_ + symbols_[i].st_name, name) == 0 && symbols_[i].st_shndx != SHN_UNDEF)
-        return base_ + symbols_[i].st_value;
+      if ((hash | 1) == (wanted | 1) && is(i, name)) return base_ + symbols_[i].st_value;
       if ((hash & 1) != 0) break;
     }
     return 0;
   }
 
- private:
   uint64_t base_;
   const ElfW(Sym)* symbols_ = nullptr;
   const char* names_ = nullptr;
   const uint32_t* hash_ = nullptr;
+  uint32_t count_ = 0;
 };
 
 char*** environment_of(const loader::GateState& gate) {

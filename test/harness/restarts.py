@@ -59,9 +59,9 @@ def environment_without_room(world, log, mpi):
         job.close()
 
 
-def streams_are_the_new_jobs(world, log, _):
+def streams_are_the_new_jobs(world, log, _, program="alone"):
     """0, 1 and 2 of a restarted program are those of mana_restart: it reads, prints and complains there.  And --env without MPI."""
-    job = Meeting(world, "streams", [world.program("alone"), "streams"], 1, log)
+    job = Meeting(world, "streams", [world.program(program), "streams"], 1, log)
     environment = world.environment(None, **job.more)
     try:
         job.job = Job([world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program], environment, log, folder=job.folder,
@@ -87,7 +87,11 @@ def streams_are_the_new_jobs(world, log, _):
         job.close()
 
 
-TESTS = (environment_without_room, huge_pages_that_the_new_host_lacks, streams_are_the_new_jobs)
+def streams_at_a_fixed_address(world, log, mpi):
+    streams_are_the_new_jobs(world, log, mpi, "alone_nopie")
+
+
+TESTS = (environment_without_room, huge_pages_that_the_new_host_lacks, streams_are_the_new_jobs, streams_at_a_fixed_address)
 
 
 def run(world, report):
