@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Places the upper half's mappings.  Everything is chosen top-down, first fit, as the kernel does
 // below its mmap_base, so an application that maps and unmaps for days stays in the same few
-// ranges.  Private to kernel-loader; called by the loader (one thread) and by the gate (any thread,
-// signals blocked).
+// ranges.  Called by the loader and at a restart (one thread), and by the gate (any thread, signals
+// blocked).
 #pragma once
 
 #include <cstdint>

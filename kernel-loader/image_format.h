@@ -92,7 +92,10 @@ enum class SegmentKind : uint32_t {
   shared_memory,  // MAP_SHARED without a file that can be opened again: anonymous from now on
   shared_anonymous,  // MAP_SHARED | MAP_ANONYMOUS
   shared_segment,    // of System V, whole; mapped_offset is its id as the application knows it
+  huge_pages,         // MAP_HUGETLB, private; mapped_offset: bytes of a page
+  shared_huge_pages,  // MAP_HUGETLB | MAP_SHARED
 };
+inline constexpr bool is_huge(SegmentKind kind) { return kind == SegmentKind::huge_pages || kind == SegmentKind::shared_huge_pages; }
 // In SegmentRecord::protection: the mapping was made with MAP_GROWSDOWN.
 inline constexpr uint32_t kGrowsDown = 0x01000000;  // PROT_GROWSDOWN
 // One stretch of memory.  Stretches of one region touch each other and have the same `region`.
@@ -104,7 +107,7 @@ struct SegmentRecord {
   SegmentKind kind;
   uint32_t path;          // into the strings: file, "[heap]", "[stack]" or ""
   uint32_t region;        // number of the region in the order of addresses
-  uint64_t mapped_offset; // of the file that was mapped
+  uint64_t mapped_offset; // of the file that was mapped; of huge pages: their size
 };
 
 // A shared memory segment that only this process had attached.  One that is not described (images of older builds) was removed already.

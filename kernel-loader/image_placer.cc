@@ -12,6 +12,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernel-loader/report.h"
+
 namespace mana::image {
 namespace {
 
@@ -40,6 +42,18 @@ Outcome read_segment(int descriptor, const SegmentRecord& segment, char* to, con
   return Done{};
 }
 
+// Their size is the mapping's own; 0: this machine has not so many of them.
+void* map_huge_pages(const SegmentRecord& whole, int protection, int flags) {
+  constexpr int kSizeShift = 26;  // MAP_HUGE_SHIFT: above it lies the logarithm of the size
+  const int size = whole.mapped_offset == 0 ? 0 : __builtin_ctzll(whole.mapped_offset) << kSizeShift;
+  // Reserved at once: a page that is not there when it is touched ends the process.
+  void* placed = mmap(memory(whole), whole.bytes, protection, (flags & ~MAP_NORESERVE) | MAP_HUGETLB | size, -1, 0);
+  if (placed != MAP_FAILED) return placed;
+  loader::report("restart", Error{"place memory in huge pages of the size it had", errno, whole.begin, whole.bytes}.so(
+                                "it lies in ordinary pages now; reserve some (vm.nr_hugepages)"));
+  return mmap(memory(whole), whole.bytes, protection, flags, -1, 0);
+}
+
 // The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
 Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file, SystemVSegments& system_v) {
   const auto& segments = image.segments();
@@ -48,16 +62,20 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   const std::string name = image.text(whole.path);
   const int protection = static_cast<int>(whole.protection & ~kGrowsDown);
   const bool segment_of_system_v = whole.kind == SegmentKind::shared_segment;
-  const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory || segment_of_system_v;
+  const bool huge = is_huge(whole.kind);
+  const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory ||
+                      whole.kind == SegmentKind::shared_huge_pages || segment_of_system_v;
   const bool grows_down = (whole.protection & kGrowsDown) != 0;
-  if (shared || grows_down) map_file = false;  // must be one anonymous mapping
+  if (shared || grows_down || huge) map_file = false;  // must be one anonymous mapping
   bool reads = false;
   for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
   const int writable = reads ? protection | PROT_READ | PROT_WRITE : protection;
   // MAP_NORESERVE: what was reserved and never touched may be more than this machine has.
   const int flags = MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE) |
                     (grows_down ? MAP_GROWSDOWN : 0);
-  void* placed = segment_of_system_v ? system_v.attach(whole) : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
+  void* placed = segment_of_system_v ? system_v.attach(whole)
+                 : huge              ? map_huge_pages(whole, writable, flags)
+                                     : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
   if (placed != memory(whole)) return failure("place memory", whole, name);
   bool must_protect = segment_of_system_v;
   for (std::size_t i = first; i < last; ++i) {

@@ -154,9 +154,9 @@ std::string save_nameless(const Descriptor& descriptor, const Descriptors& all, 
   struct statfs system {};
   if (fstat(descriptor.number, &status) != 0 || fstatfs(descriptor.number, &system) != 0) return failure("fstat");
   if (!ends(path, " (deleted)")) return "another file has its name now";
+  if (starts(path, "/secretmem")) return "secret memory";
   if (status.st_nlink != 0) return "deleted, but it has another name";
   if (static_cast<unsigned long>(system.f_type) == kHugeTlbMagic) return "file in huge pages";
-  if (starts(path, "/secretmem")) return "secret memory";
   if ((descriptor.flags & O_PATH) != 0) return "deleted file, open as a path only";
   into.kind = starts(path, "/memfd:") ? ContentsKind::memfd : ContentsKind::unlinked;
   into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor.number, all));

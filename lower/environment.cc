@@ -22,10 +22,14 @@ uint64_t find(char* const* list, const std::string& change) {
 
 loader::Outcome change_environment(EnvironmentRoom* where, const std::vector<std::string>& changes) {
   const auto full = [](const std::string& change) {
-    return loader::Error{"change the environment", ENOSPC}.at(change.substr(0, change.find('=')).c_str());
+    return loader::Error{"change the environment", ENOSPC}
+        .at(change.substr(0, change.find('=')).c_str())
+        .so("an image has room for 4096 variables and for 256 KiB of --env over all restarts");
   };
   if (changes.empty()) return loader::Done{};
-  if (where == nullptr || where->environment == nullptr) return loader::Error{"change the environment", ENOSYS}.at("--env");
+  if (where == nullptr || where->environment == nullptr) {
+    return loader::Error{"change the environment: no library of the program has an `environ`"}.at("--env").so("leave --env out");
+  }
   EnvironmentRoom& room = *where;
   char** list = *room.environment;
   uint64_t count = 0;

@@ -113,7 +113,10 @@ bool read_back(const Output& out, uint64_t bytes, uint64_t offset, XXH3_state_t*
   return true;
 }
 
-bool is_shared(SegmentKind kind) { return kind != SegmentKind::anonymous && kind != SegmentKind::file; }
+// Written before the application goes on: the fork has made no copy of it, or, of private huge pages, one that the kernel takes away
+// from us when the application writes and no huge page is free.
+bool is_urgent(SegmentKind kind) { return kind != SegmentKind::anonymous && kind != SegmentKind::file; }
+bool has_holes(SegmentKind kind) { return kind == SegmentKind::shared_anonymous || kind == SegmentKind::huge_pages; }
 
 bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) {
   XXH3_state_t checksum;
@@ -128,8 +131,8 @@ bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) 
       continue;
     }
     // Others may change it (children, who maps the same file): the checksum is of what was written, not of what is there now.
-    const bool written = segment.kind == SegmentKind::shared_anonymous ? write_anonymous(out, memory + at, bytes, offset)
-                                                                       : write_mapped_file(out, memory + at, bytes, offset);
+    const bool written = has_holes(segment.kind) ? write_anonymous(out, memory + at, bytes, offset)
+                                                 : write_mapped_file(out, memory + at, bytes, offset);
     if (!written || !read_back(out, bytes, offset, &checksum)) return false;
   }
   block.checksum = XXH3_64bits_digest(&checksum);
@@ -138,11 +141,11 @@ bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) 
   return true;
 }
 
-bool write_data(Output& out, ImagePlan& plan, bool shared) {
+bool write_data(Output& out, ImagePlan& plan, bool urgent) {
   std::size_t next = 0;
   for (const SegmentRecord& segment : plan.segments) {
     if (segment.stored_bytes == 0) continue;
-    if (is_shared(segment.kind) != shared) {
+    if (is_urgent(segment.kind) != urgent) {
       while (next < plan.blocks.size() && plan.blocks[next].file_offset < segment.file_offset + segment.stored_bytes) ++next;
       continue;
     }
@@ -156,6 +159,8 @@ bool write_data(Output& out, ImagePlan& plan, bool shared) {
       complain(out, "write the image", errno);
       return false;
     }
+    // Ours no longer, so the application's next write takes no second huge page.
+    if (segment.kind == SegmentKind::huge_pages) munmap(reinterpret_cast<void*>(segment.begin), segment.bytes);
   }
   return true;
 }

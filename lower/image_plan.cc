@@ -77,13 +77,13 @@ SegmentRecord segment(const UpperRegion& region, uint32_t number, uint64_t begin
   record.kind = region.kind;
   record.path = strings.add(region.name);
   record.region = number;
-  record.mapped_offset = region.offset + (begin - region.begin);
+  record.mapped_offset = image::is_huge(region.kind) ? region.offset : region.offset + (begin - region.begin);
   return record;
 }
 
 void add_region(const UpperRegion& region, uint32_t number, uint64_t smallest_hole, Strings& strings,
                 std::vector<SegmentRecord>& segments) {
-  if (region.kind != SegmentKind::anonymous) {
+  if (region.kind != SegmentKind::anonymous && region.kind != SegmentKind::huge_pages) {
     const bool file_is_the_truth = region.kind == SegmentKind::shared_file && (region.protection & PROT_WRITE) == 0;
     segments.push_back(segment(region, number, region.begin, region.end, !file_is_the_truth && !region.saved_elsewhere, strings));
     return;

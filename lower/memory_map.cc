@@ -39,14 +39,33 @@ bool ends_with(const std::string& text, const char* end) {
 }
 
 SegmentKind kind_of(bool shared, uint64_t inode, const std::string& name) {
+  if (name == "/anon_hugepage (deleted)") return shared ? SegmentKind::shared_huge_pages : SegmentKind::huge_pages;
   if (inode == 0) return shared ? SegmentKind::shared_memory : SegmentKind::anonymous;
   if (!shared) return SegmentKind::file;
   if (name == "/dev/zero (deleted)") return SegmentKind::shared_anonymous;
   return ends_with(name, " (deleted)") ? SegmentKind::shared_memory : SegmentKind::shared_file;
 }
 
-bool is_device(const std::string& name) {
-  return name.rfind("/dev/", 0) == 0 && name.rfind("/dev/shm/", 0) != 0 && name.rfind("/dev/zero", 0) != 0;
+// A device, or what the kernel gives under no path that could be opened again: rings of io_uring and of perf, a virtual machine's
+// registers, secret memory.  Their descriptor may be closed already.
+std::string cannot_be_saved(const UpperRegion& region) {
+  const auto begins = [&region](const char* with) { return region.name.rfind(with, 0) == 0; };
+  if (begins("/dev/") && !begins("/dev/shm/") && !begins("/dev/zero")) return "the device " + region.name;
+  if (begins("anon_inode:") || begins("/dmabuf:") || begins("/secretmem")) return region.name;
+  return {};
+}
+
+// Of huge pages; 0: they are gone.
+uint64_t page_bytes(const UpperRegion& region) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/smaps", "re"), std::fclose);
+  char line[1024];
+  uint64_t begin = 0, end = 0, kilobytes = 0;
+  bool inside = false;
+  while (maps != nullptr && std::fgets(line, sizeof line, maps.get()) != nullptr) {
+    if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) inside = begin == region.begin;
+    if (inside && std::sscanf(line, "KernelPageSize: %" SCNu64, &kilobytes) == 1) return kilobytes << 10;
+  }
+  return 0;
 }
 
 // One line of /proc/self/maps: "begin-end rwxp offset major:minor inode   name".
@@ -135,7 +154,8 @@ std::vector<UpperRegion> upper_regions(std::string* error) {
     bool shared = false;
     if (!parse(line, region, shared) || !loader::is_application_memory(region.begin)) continue;
     region.kind = kind_of(shared, region.inode, region.name);
-    if (is_device(region.name)) *error = "the application has mapped the device " + region.name + ", which cannot be saved";
+    if (const std::string what = cannot_be_saved(region); !what.empty()) *error = "the application has mapped " + what + ", which cannot be saved";
+    if (image::is_huge(region.kind)) region.offset = page_bytes(region);
     regions.push_back(std::move(region));
   }
   std::free(line);

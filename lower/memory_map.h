@@ -15,7 +15,7 @@ struct UpperRegion {
   uint64_t begin = 0, end = 0;
   uint32_t protection = 0;
   image::SegmentKind kind = image::SegmentKind::anonymous;
-  uint64_t offset = 0;  // in the mapped file
+  uint64_t offset = 0;  // in the mapped file; of huge pages: their size
   uint64_t inode = 0;   // of it; a System V segment's id
   bool saved_elsewhere = false;  // its bytes come back with a descriptor: they may change while the image is written
   std::string name;     // path, "[heap]", "[stack]" or empty
@@ -31,7 +31,7 @@ std::vector<UpperRegion> upper_regions(std::string* error);
 // Pages that MADV_GUARD_INSTALL has made guards.  False: this kernel cannot tell.
 bool guarded_ranges(const UpperRegion& region, std::vector<TouchedRange>& guarded);
 
-// The stretches of an anonymous region that have memory behind them, each grown to swallow gaps shorter than `smallest_gap`.
+// The stretches of a private region without a file that have memory behind them, each grown to swallow gaps shorter than `smallest_gap`.
 std::vector<TouchedRange> touched_ranges(const UpperRegion& region, uint64_t smallest_gap);
 
 }  // namespace mana::lower

@@ -39,6 +39,7 @@
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
 #include "lower/process_attributes.h"
+#include "lower/program_environment.h"
 #include "lower/rank_process.h"
 #include "lower/restored_thread.h"
 #include "lower/task_attributes.h"
@@ -115,9 +116,10 @@ Outcome restore_process_state(const ImageFile& image) {
 void restore_timers(const ImageFile& image) {
   for (int which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
     const auto& timer = image.process().timers[which];
-    if (timer.value_us == 0) continue;
-    const itimerval value{{timer.interval_us / 1'000'000, timer.interval_us % 1'000'000},
-                          {timer.value_us / 1'000'000, timer.value_us % 1'000'000}};
+    // Of a periodic timer whose signal is pending the kernel says 0: it goes on when that is taken (setitimer(2), it_real_incr).
+    const int64_t left = timer.value_us == 0 && which == ITIMER_REAL ? timer.interval_us : timer.value_us;
+    if (left == 0) continue;
+    const itimerval value{{timer.interval_us / 1'000'000, timer.interval_us % 1'000'000}, {left / 1'000'000, left % 1'000'000}};
     setitimer(static_cast<__itimer_which_t>(which), &value, nullptr);
   }
 }
@@ -208,6 +210,13 @@ const loader::GateState& gate_of(const ImageFile& image) {
   return gate;
 }
 
+Outcome restore_environment(const ImageFile& image, const loader::GateState& gate) {
+  const auto& changes = rank_process().options.environment;
+  if (changes.empty()) return loader::Done{};
+  const auto* upper = reinterpret_cast<const UpperInterface*>(image.header().upper_interface);
+  return change_environment(upper != nullptr ? upper->environment : room_for_environment(gate), changes);
+}
+
 // From here on a fault leaves nothing to go back to, so it ends the process.
 Outcome place(const ImageFile& image) {
   const bool map_file = std::getenv("MANA_RESTART_READ") == nullptr && image::mapping_is_safe(image.descriptor());
@@ -225,6 +234,7 @@ Outcome place(const ImageFile& image) {
   struct stat file {};
   if (map_file && fstat(image.descriptor(), &file) == 0) loader::memory_comes_from(file.st_ino);
   restore_memory_flags(image.memory_flags());
+  if (Outcome changed = restore_environment(image, gate); !changed.ok()) return changed;
   return restore_descriptors(image, rank_process().options);
 }
 
@@ -254,12 +264,6 @@ bool all_are_good(bool good) {
   return std::find(all.begin(), all.end(), 0) == all.end();
 }
 
-bool environment_can_change(const ImageFile& image) {
-  if (rank_process().options.environment.empty() || image.header().upper_interface != 0) return true;
-  complain("--env", "the program has no MPI, and the environment of such a program cannot be changed; leave --env out");
-  return false;
-}
-
 // The kernel takes the application's signals only when its threads are in their frames, which bring their own masks.
 void block_all_signals() {
   const uint64_t all = ~uint64_t{0};
@@ -279,7 +283,7 @@ int restart() {
   }
   if (good) {
     image->set_moved([](const std::string& path) { return moved_path(path, rank_process().options.paths); });
-    good = files_are_good(*image, process.options) && environment_can_change(*image);
+    good = files_are_good(*image, process.options);
     if (good) loader::show_command(gate_of(*image));
   }
   prepare_process();
@@ -313,10 +317,6 @@ int restart() {
   if (const Outcome armed = arm_timer_descriptors(*image); !armed.ok()) return give_up(armed.error());
   const bool has_front_end = header.upper_interface != 0;
   if (has_front_end) connect_upper(header);
-  if (has_front_end) {
-    const Outcome changed = change_environment(process.upper->environment, process.options.environment);
-    if (!changed.ok()) return give_up(changed.error());
-  }
   static RestoredThreads threads(*image, with_mpi ? process.upper : nullptr);
   if (threads.main() == nullptr) return give_up({"the image has no main thread"});
   if (const Outcome closed = loader::install_gate(gate_hooks()); !closed.ok()) return give_up(closed.error());

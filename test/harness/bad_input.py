@@ -11,11 +11,11 @@ from .steps import Meeting, expect_message
 from .world import MPIS, other_mpi
 
 
-def launch_refused(world, log, mpi, program, *parts, options=None, ranks=1, cli=None):
+def launch_refused(world, log, mpi, program, *parts, options=None, ranks=1, cli=None, prefix=()):
     folder = world.folder("bad-input")
     try:
         options = ["--ckpt-dir", folder / "ckpt"] if options is None else options
-        command = world.mpirun(mpi, ranks) + [(cli or world.cli) / "mana_launch", *options, *program]
+        command = world.mpirun(mpi, ranks) + [*prefix, (cli or world.cli) / "mana_launch", *options, *program]
         code, out, err = run_command(command, world.environment(mpi), log, folder=folder)
         expect_message("mana_launch", code, "", out + err, "mana: rank 0", *parts)
         ours = [line for line in (out + err).splitlines() if line.startswith("mana: rank 0")]
@@ -80,6 +80,44 @@ def mpi_asked_for_is_not_the_launchers(world, log, mpi):
     other = other_mpi(mpi)
     launch_refused(world, log, mpi, [world.program("behave", mpi), "nothing"], "join the job", f"mpirun of {other}", "auto",
                    options=["--mpi", other, "--ckpt-dir", world.folder("ckpt")], ranks=2)
+
+
+SYS_SECCOMP, SYS_MEMBARRIER = "317", "324"
+
+
+def doctor_misses(world, log, prefix, what):
+    code, out, err = run_command([*prefix, world.cli / "mana", "doctor"], world.environment(), log)
+    expect_message("mana doctor", code, "", err, "lacks something that checkpoints need")
+    if not [line for line in out.splitlines() if re.match(rf"{what} +no ", line)]:
+        raise Failure(f"mana doctor does not miss {what}: {out}")
+
+
+def kernel_without_seccomp(world, log, mpi):
+    """A container that allows no seccomp(2): nothing can be launched, and the reason is one line."""
+    prefix = [world.program("without_call"), SYS_SECCOMP]
+    launch_refused(world, log, mpi, [world.program("behave", mpi), "nothing"], "no seccomp filters", "Function not implemented", "container",
+                   prefix=prefix)
+    doctor_misses(world, log, prefix, "seccomp filters")
+
+
+def kernel_without_membarrier(world, log, mpi):
+    """The job runs, says that it cannot be checkpointed, and a checkpoint is refused with the reason."""
+    prefix = [world.program("without_call"), SYS_MEMBARRIER]
+    job = Meeting(world, "no-membarrier", [world.program("behave", mpi), "hold", "1"], 2, log)
+    try:
+        job.launch(mpi, prefix=prefix)
+        job.wait_for_step()
+        job.expect_refusal(("membarrier", "cannot be checkpointed", "no job", "connected"))
+        job.go()
+        job.wait_for_step()
+        job.go()
+        job.finish()
+        said = [line for line in log.read_text(errors="replace").splitlines() if "this kernel has no membarrier" in line]
+        if len(said) != job.ranks or not all("this job cannot be checkpointed" in line for line in said):
+            raise Failure(f"the ranks said {said}")
+    finally:
+        job.close()
+    doctor_misses(world, log, prefix, "membarrier")
 
 
 def checkpoint_folder_missing(world, log, mpi):
@@ -305,7 +343,8 @@ def restart_without_generations(world, log):
 
 def run(world, report):
     for index, test in enumerate((not_an_elf_file, no_such_program, static_program, program_of_32_bits, abi_that_no_front_end_serves,
-                                  mpi_that_is_not_built, mpi_asked_for_is_not_the_launchers, checkpoint_folder_missing, checkpoint_folder_not_writable,
+                                  mpi_that_is_not_built, mpi_asked_for_is_not_the_launchers, kernel_without_seccomp,
+                                  kernel_without_membarrier, checkpoint_folder_missing, checkpoint_folder_not_writable,
                                   checkpoint_folder_is_a_file, checkpoint_folder_of_a_running_job, checkpoint_folder_full)):
         report.run(f"bad-input/launch/{test.__name__}", test, MPIS[index % 2])
     report.run("bad-input/no_running_job", no_running_job)

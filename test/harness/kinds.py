@@ -85,6 +85,7 @@ ASAN = ("-fsanitize=address", "-fno-omit-frame-pointer")
 KINDS = {
     "c": compiled("gcc", "worker.c"),
     "cxx_exceptions": compiled("g++", "exceptions.cc", "-std=c++17"),
+    "openmp": compiled("gcc", "openmp.c", "-fopenmp"),
     "fortran": fortran,
     "numpy": numpy,
     "address_sanitizer": compiled("gcc", "worker.c", *ASAN),
@@ -99,7 +100,7 @@ KINDS = {
     "gccgo": gccgo,
     "rust": rust,
 }
-WITH_MPI = ("cxx_exceptions", "fortran", "numpy", "address_sanitizer", "undefined_behavior_sanitizer")
+WITH_MPI = ("cxx_exceptions", "fortran", "numpy", "address_sanitizer", "undefined_behavior_sanitizer", "openmp")
 
 
 def results(folder, ranks):

@@ -313,6 +313,9 @@ def files_that_changed(world, log, mpi):
                                      world.environment(mpi), log)
         expect_message("mana_restart without --path", code, out, err, str(data), "No such file")
         (moved / "input").write_text("something else")
+        code, out, err = run_command(world.mpirun(mpi, 2) + [world.cli / "mana_restart", "--ckpt-dir", job.directory, "--files=strict",
+                                                             "--path", f"{data}={moved}"], world.environment(mpi), log)
+        expect_message("mana_restart --files=strict", code, out, err, f"{moved}/input has changed", "put it back")
         job.step = 1
         job.forget_later_steps()
         (job.folder / "go.1").unlink()

@@ -6,7 +6,7 @@ import threading
 import time
 
 from .processes import Failure, Skip, note, reap_orphans, run_command, tail, wait_for
-from .world import Checkpointed, OtherHosts, other_mpi, other_transport
+from .world import Checkpointed, MPIS, OtherHosts, other_mpi, other_transport
 
 MODES = ("plain", "launch", "continue", "restart", "migrate")
 STEP_SECONDS = 60    # a bound for each step: beyond it the scenario hangs
@@ -34,7 +34,8 @@ class Batch:
                                 **({} if surrounding is None else surrounding.environment))
         if surrounding is not None:
             surrounding.surround(self.job)
-        self.live, self.ranks = live, ranks
+        self.live, self.ranks, self.restarts = live, ranks, 0
+        self.names_host = surrounding is None
         self.hosts, self.wrapper = OtherHosts(), self.job.wrapper
         self.problems = {}  # scenario: what the runner saw
 
@@ -135,7 +136,12 @@ class Batch:
                 path.unlink()
         note(self.log, f"---- restart on {mpi} over {transport}")
         self.job.wrapper = [*self.hosts.next(), *self.wrapper]
-        self.job.restart(mpi, transport)
+        self.restarts += 1
+        where = {}
+        if self.mode == "migrate":  # every other time the application goes on under the name that its host had
+            where = {"prefix": self.world.elsewhere(f"host-{self.restarts}" if self.names_host else None),
+                     "options": ("--hostname", "original") if self.restarts // 2 % 2 else ()}
+        self.job.restart(mpi, transport, **where)
         self.job.wait_until_answering(STEP_SECONDS)
 
     def results(self):
@@ -228,6 +234,8 @@ def run_mode(world, report, mode, abi):
     if mode in ("restart", "migrate") and OtherHosts().why_not is not None:
         report.skips(f"{mode}/{abi}/on-hosts-with-other-clocks", OtherHosts().why_not)
     wanted = [entry for entry in scenarios if report.wants(f"{mode}/{abi}/{entry[0]}")]
+    if mode == "migrate" and wanted and abi == MPIS[0] and not world.names_hosts():
+        print("         migrate: only root can give a host another name; the restarts find the same one", flush=True)
     for ranks, level in sorted({(entry[1], entry[2]) for entry in wanted}):
         names = [entry[0] for entry in wanted if (entry[1], entry[2]) == (ranks, level)]
         run_batch(world, report, mode, abi, ranks, level, names)

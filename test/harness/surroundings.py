@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A few scenarios of every sort again, in the mode migrate, where limits, memory or the user are others than usual."""
 import os
+import pathlib
 
 from . import scenarios
 from .processes import Failure, Skip, run_command, tail
@@ -9,7 +10,8 @@ from .world import MPIS
 NOBODY = 65534
 NAMES = ("irecv_outlives_the_lower_half", "drained_strided_message_larger_than_eager", "every_predefined_type_and_operator_reduces",
          "memory_of_every_kind_outlives_the_process", "terabytes_reserved_and_hardly_touched", "break_moves_on_from_where_it_was",
-         "mappings_move_and_grow_after", "memory_in_huge_pages_stays", "memory_stays_where_sanitizers_want_it", "open_files_keep_number_offset_and_mode",
+         "mappings_move_and_grow_after", "memory_in_huge_pages_stays", "reserved_huge_pages_stay", "main_stack_grows_as_far_as_its_limit",
+         "memory_stays_where_sanitizers_want_it", "open_files_keep_number_offset_and_mode",
          "pipe_keeps_its_bytes_and_capacity", "epoll_keeps_its_set", "signal_handlers_masks_and_stacks_outlive_the_process",
          "posix_timers_keep_id_value_and_time_left", "thread_keeps_name_mask_stack_and_place", "directory_mask_limits_and_name_of_the_process_stay",
          "proc_shows_the_application_after", "segment_is_found_by_its_key_after",
@@ -31,9 +33,44 @@ class Surrounding:
     def afterwards(self, report, batch):
         """What else can be said of a batch that has ended."""
 
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        pass
+
+
+POOL = pathlib.Path("/proc/sys/vm/nr_hugepages")
+RESERVED = 12  # more than the scenario takes: what is written while an image is written may need a second page
+
 
 class HugePages(Surrounding):
+    """Transparent ones, and as root a few more reserved ones than there were."""
+
+    before = None
+
+    def __enter__(self):
+        if os.getuid() == 0 and POOL.exists():
+            self.before = POOL.read_text().strip()
+            POOL.write_text(str(int(self.before) + RESERVED))
+
+    def __exit__(self, *_):
+        if self.before is not None:
+            POOL.write_text(self.before)
+
+    def reserved(self, report, batch):
+        name = f"{batch.label}/reserved_huge_pages_were_used_again"
+        before, after = ([int(path.read_text()) for path in batch.meeting.glob(f"reserved.{when}.*")] for when in ("before", "after"))
+        if before and after == before:
+            report.passes(name)
+        elif before:
+            report.fails(name, f"pages of {before} kB came back as pages of {after} kB", batch.log)
+        else:
+            report.skips(name, f"none could be reserved ({POOL})")
+
     def afterwards(self, report, batch):
+        if "reserved_huge_pages_stay" in batch.names:
+            self.reserved(report, batch)
         name = f"{batch.label}/memory_was_in_huge_pages"
         counts = [int(path.read_text()) for path in batch.meeting.glob("huge.*")]
         if "memory_in_huge_pages_stays" not in batch.names:
@@ -70,7 +107,8 @@ def run_in(world, report, surrounding, abi):
         raise Failure(f"no scenario is called {', '.join(sorted(missing))}")
     for ranks, level in sorted({(entry[1], entry[2]) for entry in wanted}):
         names = [entry[0] for entry in wanted if (entry[1], entry[2]) == (ranks, level)]
-        scenarios.run_batch(world, report, "migrate", abi, ranks, level, names, surrounding)
+        with surrounding:
+            scenarios.run_batch(world, report, "migrate", abi, ranks, level, names, surrounding)
 
 
 def run(world, report):

@@ -30,6 +30,7 @@ class World:
         self.scratch = self.build / "test-scratch"
         self.logs.mkdir(parents=True, exist_ok=True)
         self.scratch.mkdir(parents=True, exist_ok=True)
+        self._names_hosts = None
 
     def environment(self, mpi=None, transport="shm", **more):
         drop = ("OMPI_", "PMI", "MPIR_", "UCX_", "MANA_", "HYDRA", "PMIX", "SLURM_")
@@ -59,6 +60,16 @@ class World:
         if not path.exists():
             raise Skip(f"{path.name} is not built")
         return path
+
+    def names_hosts(self):
+        """Whether a restart can be given a host of another name: root can."""
+        if self._names_hosts is None:
+            self._names_hosts = run_command([self.program("elsewhere"), "--hostname", "elsewhere", "true"], self.environment())[0] == 0
+        return self._names_hosts
+
+    def elsewhere(self, host=None):
+        """What a restart is started by, to find other descriptors open already and, where that can be, another host's name."""
+        return [self.program("elsewhere"), *(("--hostname", host) if host is not None and self.names_hosts() else ())]
 
     def folder(self, name):
         return pathlib.Path(tempfile.mkdtemp(prefix=name.replace("/", "-") + "-", dir=self.scratch))

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A program without MPI: counts up to a checkpoint and on.  With `terminal`: it is in the foreground of its terminal, before and after.
+// It prints what the variable MANA_TEST_SAYS is in the end.  With `streams`: it reads a line before each step and after the last, and says on stdout and stderr what that was.
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
+#define _GNU_SOURCE
 #include <sys/shm.h>
 #include <termios.h>
 
@@ -42,13 +44,22 @@ static void check_segment(int id) {
   if (shmdt(kept) != 0) exit(17);
 }
 
+static void echo_line(void) {
+  char line[64];
+  if (fgets(line, sizeof line, stdin) == NULL) strcpy(line, "nothing\n");
+  printf("out %s", line), fflush(stdout);
+  fprintf(stderr, "err %s", line);
+}
+
 int main(int argc, char** argv) {
   const int terminal = argc > 1 && strcmp(argv[1], "terminal") == 0;
   const int segment = argc > 1 && strcmp(argv[1], "segment") == 0;
   const int id = segment ? make_segment() : -1;
+  const int streams = argc > 1 && strcmp(argv[1], "streams") == 0;
   Rendezvous meeting = rendezvous_open(0);
   long turns = 0;
-  for (int step = 0; step < 2; step++) {
+  for (int step = 0; step < (streams ? 1 : 2); step++) {
+    if (streams) echo_line();
     if (terminal) check_terminal();
     rendezvous_announce(&meeting, "alone");
     do turns++;
@@ -56,6 +67,9 @@ int main(int argc, char** argv) {
     if (segment) check_segment(id);
   }
   if (segment && shmctl(id, IPC_RMID, NULL) != 0) return 18;
-  printf("alone: %s\n", turns >= 2 ? "counted" : "lost count");
+  if (streams) echo_line(), echo_line();
+  // Through `environ`, of which such a program may have its own copy.
+  if (environ != NULL && getenv("MANA_TEST_SAYS") != NULL) printf("says %s\n", getenv("MANA_TEST_SAYS"));
+  printf("alone: %s\n", turns >= (streams ? 1 : 2) ? "counted" : "lost count");
   return 11;
 }

@@ -116,6 +116,20 @@ static void tell_host(const char* folder) {
   fclose(file);
 }
 
+// Private huge pages: their contents before and after a meeting.
+static void hold_huge_pages(void) {
+  const size_t bytes = 4 << 20;
+  char* memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+  if (memory == MAP_FAILED) return meet("unavailable");
+  for (size_t i = 0; i < bytes / 2; i += 4096) memory[i] = (char)(i >> 12);
+  meet("huge");
+  for (size_t i = 0; i < bytes / 2; i += 4096) {
+    if (memory[i] != (char)(i >> 12)) exit(5);
+  }
+  memset(memory, 'x', bytes);
+  if (munmap(memory, bytes) != 0) exit(6);
+}
+
 static void* hold_lock(void* lock) {
   if (pthread_mutex_lock(lock) != 0) exit(9);
   for (;;) pause();
@@ -195,6 +209,7 @@ int main(int argc, char** argv) {
   if (strcmp(what, "host") == 0) tell_host(argv[2]);
   if (strcmp(what, "locks") == 0) return end_with_locks(argv[2]);
   if (strcmp(what, "hold") == 0) hold(number);
+  if (strcmp(what, "huge") == 0) hold_huge_pages();
   if (strcmp(what, "zeros") == 0) {
     char* zeros = mmap(NULL, (size_t)number << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memset(zeros, 0, (size_t)number << 20);

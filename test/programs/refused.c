@@ -16,12 +16,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -42,7 +45,62 @@ static void meet_when_done(const char* kind, long result) {
   meet(text);
 }
 
+// A file of this process alone, which is gone when the test's folder is.
+static int open_own_file(const char* name) {
+  char path[600];
+  snprintf(path, sizeof path, "%s/%s.%d", meeting.folder, name, rank);
+  return open(path, O_RDWR | O_CREAT, 0600);
+}
+
+static long lease_file(void) {
+  const int file = open_own_file("leased");
+  return file >= 0 && fcntl(file, F_SETLEASE, F_WRLCK) == 0 ? file : -1;
+}
+
+// A descriptor is on its way between two ends.
+static long send_descriptor(void) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return -1;
+  char byte = 'x', room[CMSG_SPACE(sizeof(int))] = {0};
+  struct iovec data = {&byte, 1};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET, header->cmsg_type = SCM_RIGHTS, header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int sent = STDERR_FILENO;
+  memcpy(CMSG_DATA(header), &sent, sizeof sent);
+  return sendmsg(ends[0], &message, 0) == 1 ? ends[1] : -1;
+}
+
+// It still reports what was added under a number that is closed now.
+static long watch_closed_number(void) {
+  int ends[2];
+  if (pipe(ends) != 0) return -1;
+  const int set = epoll_create1(0), again = dup(ends[0]);
+  struct epoll_event event = {.events = EPOLLIN};
+  if (epoll_ctl(set, EPOLL_CTL_ADD, ends[0], &event) != 0) return -1;
+  close(ends[0]);
+  return again >= 0 ? set : -1;
+}
+
+static long leave_event_unread(void) {
+  const int watches = inotify_init1(0);
+  if (watches < 0 || inotify_add_watch(watches, meeting.folder, IN_CREATE) < 0) return -1;
+  close(open_own_file("seen"));
+  return watches;
+}
+
 static long open_descriptor(const char* kind) {
+  if (strcmp(kind, "lease") == 0) return lease_file();
+  if (strcmp(kind, "passed") == 0) return send_descriptor();
+  if (strcmp(kind, "watched") == 0) return watch_closed_number();
+  if (strcmp(kind, "unread") == 0) return leave_event_unread();
+  if (strcmp(kind, "fanotify") == 0) return syscall(SYS_fanotify_init, 0, O_RDONLY);
+  if (strcmp(kind, "secret") == 0) {
+    const long file = syscall(447 /* memfd_secret */, 0);
+    return file >= 0 && ftruncate((int)file, 4096) == 0 ? file : -1;
+  }
+  if (strcmp(kind, "huge-file") == 0) return memfd_create("huge", MFD_HUGETLB);
+  if (strcmp(kind, "netlink") == 0) return socket(AF_NETLINK, SOCK_RAW, 0);
   if (strcmp(kind, "pidfd") == 0) return syscall(SYS_pidfd_open, getpid(), 0);
   if (strcmp(kind, "userfaultfd") == 0) return syscall(SYS_userfaultfd, O_CLOEXEC | 1 /* UFFD_USER_MODE_ONLY */);
   if (strcmp(kind, "io_uring") == 0) {
@@ -94,6 +152,44 @@ static long restrict_itself(void) {
   const long result = syscall(446 /* landlock_restrict_self */, rules, 0);
   close((int)rules);
   return result;
+}
+
+// The first device here that can be mapped: block devices, and what is left of /dev/mem.
+static void* map_device(void) {
+  const char* devices[] = {"/dev/loop0", "/dev/ram0", "/dev/zram0", "/dev/mem", "/dev/vda", "/dev/sda", "/dev/nvme0n1"};
+  void* mapped = MAP_FAILED;
+  for (size_t i = 0; i < sizeof devices / sizeof *devices && mapped == MAP_FAILED; i++) {
+    const int device = open(devices[i], O_RDONLY);
+    if (device < 0) continue;
+    mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, device, 0);
+    const int why = errno;
+    close(device);
+    errno = why;
+  }
+  return mapped;
+}
+
+// A counter's page; its descriptor is closed, and not what gives it away.
+static void* map_counter(void) {
+  const int counter = (int)open_descriptor("perf");
+  if (counter < 0) return MAP_FAILED;
+  void* mapped = mmap(NULL, 4096, PROT_READ, MAP_SHARED, counter, 0);
+  close(counter);
+  return mapped;
+}
+
+static void keep_timer(const char* kind) {
+  timer_t timer;
+  struct sigevent nothing = {.sigev_notify = SIGEV_NONE};
+  meet_when_done(kind, timer_create(CLOCK_THREAD_CPUTIME_ID, &nothing, &timer));
+  if (timer_delete(timer) != 0) exit(5);
+  meet("undone");
+}
+
+static void keep_mapped(const char* kind, void* mapped) {
+  meet_when_done(kind, mapped == MAP_FAILED ? -1 : 0);
+  if (munmap(mapped, 4096) != 0) exit(5);
+  meet("undone");
 }
 
 static long change_process(const char* kind) {
@@ -183,6 +279,12 @@ int main(int argc, char** argv) {
     meet_when_done(argv[1], number);
     close((int)number);
     meet("undone");
+  } else if (strcmp(argv[1], "device") == 0) {
+    keep_mapped(argv[1], map_device());
+  } else if (strcmp(argv[1], "counter") == 0) {
+    keep_mapped(argv[1], map_counter());
+  } else if (strcmp(argv[1], "timer") == 0) {
+    keep_timer(argv[1]);
   } else if (strcmp(argv[1], "ptrace") == 0) {
     trace(argv[1]);
   } else if (strcmp(argv[1], "aio") == 0) {

@@ -11,12 +11,14 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -195,6 +197,49 @@ SCENARIO(a_shared_open_file_stays_shared, .ranks = 2) {
   CHECK(fstat(output, &mine) == 0 && fstat(1, &theirs) == 0 && mine.st_ino == theirs.st_ino && mine.st_dev == theirs.st_dev);
   close_all({file, alone, onto, copy, pair[0], pair[1], other, output});
   unlink(path);
+}
+
+// A few names of an open folder, as many as go into a small buffer.
+std::vector<std::string> some_names(int folder) {
+  alignas(8) char room[512];
+  std::vector<std::string> names;
+  const long got = syscall(SYS_getdents64, folder, room, sizeof room);
+  for (long at = 0; at < got;) {
+    const char* name = room + at + 19;  // linux_dirent64
+    uint16_t bytes = 0;
+    std::memcpy(&bytes, room + at + 16, sizeof bytes);
+    if (*name != '.') names.emplace_back(name);
+    at += bytes;
+  }
+  return names;
+}
+
+SCENARIO(a_folder_is_read_on_from_where_it_was, .ranks = 2) {
+  char path[] = "/tmp/mana-folder-XXXXXX";
+  CHECK(mkdtemp(path) != nullptr);
+  constexpr int kFiles = 100;
+  const auto file = [&](int i) { return std::string(path) + "/file-" + std::to_string(i); };
+  for (int i = 0; i < kFiles; i++) close(open(file(i).c_str(), O_CREAT | O_WRONLY, 0600));
+  const int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), again = dup(folder);
+  DIR* stream = opendir(path);
+  const std::vector<std::string> before = some_names(folder);
+  const dirent* first = readdir(stream);
+  CHECK(!before.empty() && before.size() < kFiles && first != nullptr);
+  job.checkpoint_here();
+  std::set<std::string> all(before.begin(), before.end());
+  std::size_t told = before.size();
+  for (std::vector<std::string> more; !(more = some_names(again)).empty(); told += more.size()) all.insert(more.begin(), more.end());
+  CHECK_EQ(all.size(), static_cast<std::size_t>(kFiles));
+  CHECK_EQ(told, static_cast<std::size_t>(kFiles));  // none twice
+  int entries = 1;
+  while (readdir(stream) != nullptr) entries++;
+  CHECK_EQ(entries, kFiles + 2);
+  const int inside = openat(again, "file-7", O_RDONLY);
+  CHECK(closes_on_exec(folder) && inside >= 0);
+  closedir(stream);
+  close_all({folder, again, inside});
+  for (int i = 0; i < kFiles; i++) unlink(file(i).c_str());
+  CHECK_EQ(rmdir(path), 0);
 }
 
 // While the lower half opens files of its own, which have a number below for a moment.

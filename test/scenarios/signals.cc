@@ -506,6 +506,13 @@ SCENARIO(children_of_every_kind_run_after, .ranks = 2) {
     }
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(WEXITSTATUS(status), 5);
+    child = vfork();
+    if (child == 0) {
+      execvp("sh", words);
+      _exit(99);
+    }
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(WEXITSTATUS(status), 5);
     child = fork();
     if (child == 0) {
       std::string* made = new std::string(100000, 'x');
