@@ -88,7 +88,6 @@ def programs(setup: launch.Setup, effort: Effort) -> list[Case]:
     commands = {
         "tar of 20,000 small files": (Goal(1.3), ["tar", "cf", str(setup.work / "files.tar"), "-C", str(files), "."]),
         "compile of a C++ file": (NO_GOAL, ["g++", "-O1", "-c", "-o", str(setup.work / "source.o"), str(source)]),
-        "python3 importing NumPy": (NO_GOAL, ["/usr/bin/python3", "-c", "import numpy"]),
         "python3 with 40 modules": (NO_GOAL, ["/usr/bin/python3", "-c", "import asyncio, decimal, email.mime.text, http.client, json, "
                                               "logging.handlers, multiprocessing, sqlite3, ssl, subprocess, unittest, xml.dom.minidom"]),
     }

@@ -32,10 +32,13 @@ enum class Catch : uint8_t {
   refuse,             // not caught: fails with errno `value`
 };
 
+inline constexpr uint32_t kLandlockRestrictSelf = 446;  // Linux 5.13
+
 enum class In : uint8_t {
   any_process,
   restarted,   // ids.h, gate_futex.cc, clocks.h
   named_host,  // restarted, under the name of another host
+  watched,     // a filter of its own, when the MPI library may keep memory registered (watch_memory)
 };
 
 struct CaughtCallRule {
@@ -78,6 +81,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_mremap},
     {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */,
      102 /* MADV_GUARD_INSTALL */},
+    {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 9 /* MADV_FREE, MADV_REMOVE */, In::watched},
     {__NR_shmat},
     {__NR_dup, Catch::lower_number, 0},
     {__NR_dup2},
@@ -89,6 +93,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_wait4, Catch::argument_between, 0, 0x80000000, 0xfffffffe, In::restarted},
     in_restarted(__NR_kill),
     {__NR_uname, Catch::always, 0, 0, 0, In::named_host},
+    {__NR_shmdt, Catch::always, 0, 0, 0, In::watched},
     {__NR_fcntl, Catch::lower_number, 0},
     in_restarted_if(__NR_fcntl, 1, 5 /* F_GETLK */),
     in_restarted_if(__NR_fcntl, 1, 36 /* F_OFD_GETLK */),
@@ -133,6 +138,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_futex, Catch::timed, 1, 9, 3, In::restarted, 0xffffff7f},
     in_restarted(__NR_sched_setaffinity),
     in_restarted(__NR_sched_getaffinity),
+    {__NR_io_setup},
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
     {__NR_timer_settime, Catch::argument_has, 1, 1 /* TIMER_ABSTIME */, 0, In::restarted},
@@ -182,6 +188,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_close_range, Catch::lower_last},
     {__NR_openat2},
     {441 /* epoll_pwait2 */, Catch::argument_set, 4},
+    {kLandlockRestrictSelf},
     {kFutexWaitv, Catch::timed, 4, 1 /* CLOCK_MONOTONIC */, 3, In::restarted},
     {kFutexWait, Catch::timed, 5, 1 /* CLOCK_MONOTONIC */, 4, In::restarted},
     {static_cast<uint32_t>(kFrontEndCall)},

@@ -50,7 +50,7 @@ long do_register(CaughtCall& call) {
 // Those that are caught in a restarted process only (ids.h, clocks.h).
 bool is_caught_after_restart_only(long number) {
   for (const CaughtCallRule& rule : kCaughtCalls) {
-    if (rule.number == static_cast<uint64_t>(number)) return rule.in != In::any_process;
+    if (rule.number == static_cast<uint64_t>(number)) return rule.in == In::restarted || rule.in == In::named_host;
   }
   return false;
 }
@@ -73,6 +73,8 @@ long do_call(CaughtCall& call) {
       return do_brk(call);
     case __NR_shmat:
       return do_shmat(call);
+    case __NR_shmdt:
+      return do_shmdt(call);
     case __NR_madvise:
     case __NR_mlock:
     case __NR_mlock2:
@@ -129,6 +131,8 @@ long do_call(CaughtCall& call) {
     case __NR_unshare:
     case __NR_setns:
     case __NR_seccomp:
+    case __NR_io_setup:
+    case kLandlockRestrictSelf:
       return do_lasting(call);
     case __NR_rseq:
       return do_rseq(call);

@@ -37,8 +37,6 @@ struct GateHooks {
   int64_t (*on_register)(
       UpperInterface* upper);       // kRegisterCall: returns what the front end gets in rax
   void (*on_exit_group)(int code);  // original process only; if it returns, the process exits
-  void (*before_unmap)(uint64_t address,
-                       uint64_t length);  // for the lower half's registration caches; may be null
   // What is installed in the kernel for every handler of the application, as void(int, siginfo_t*,
   // void*); it finds the application's in mana_app_actions.  0: the application's own is installed
   // (tests without trampolines).
@@ -70,6 +68,10 @@ void assert_gate_handlers();
 
 // True in the process that was launched, false in its forked and vforked children.
 bool in_original_process();
+
+// From now on `tell` hears of memory of the application that is about to be unmapped, given away (madvise) or replaced (upper %fs, all signals
+// blocked; lower/memory_watch.h).  After install_gate; adds a filter for the calls that are not caught otherwise.
+Outcome watch_memory(void (*tell)(uint64_t address, uint64_t length));
 
 // The application's actions, [1..64], and where the signal entry goes on: the function that was the handler last, changed
 // before the kernel's action is.  SIG_IGN and SIG_DFL leave it: a signal whose delivery began under the action before is on its way
@@ -130,7 +132,8 @@ struct GateState {
 inline constexpr uint64_t kMemoryFlagsWereUsed = 1;
 inline constexpr int kLockAllShift = 8;
 // What the application has done that no restart brings back (gate_lasting.cc).
-inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16;
+inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16,
+                          kRestricted = 32, kAsynchronousIo = 64;
 
 static_assert(sizeof(GateState) % 8 == 0);
 

@@ -76,6 +76,7 @@ long do_munmap(CaughtCall& call);
 long do_mremap(CaughtCall& call);
 long do_brk(CaughtCall& call);
 long do_shmat(CaughtCall& call);
+long do_shmdt(CaughtCall& call);
 long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, munlockall
 
 // --- signals (gate_signals.cc)

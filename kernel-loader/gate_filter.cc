@@ -25,9 +25,10 @@ static_assert(low_word(kArenaLow) == 0 && low_word(kArenaHigh) == 0);
 class FilterProgram {
  public:
   FilterProgram(uint64_t vdso, In process)
-      : vdso_(vdso), line_(static_cast<uint32_t>(first_lower_descriptor())), restarted_(process != In::any_process) {
+      : vdso_(vdso), line_(static_cast<uint32_t>(first_lower_descriptor())), restarted_(process == In::restarted || process == In::named_host) {
     for (const CaughtCallRule& rule : kCaughtCalls) {
-      if (rule.in > process || !vdso_can(rule)) continue;
+      const bool applies = process == In::watched ? rule.in == In::watched : rule.in <= process;
+      if (!applies || !vdso_can(rule)) continue;
       if (call_count_ == 0 || calls_[call_count_ - 1].rules[0]->number != rule.number) call_count_++;
       Call& call = calls_[call_count_ - 1];
       call.rules[call.count++] = &rule;

@@ -3,6 +3,7 @@
 // checkpoint refuses by name (lower/refusals.cc).  In a forked child they concern the child alone.
 #include <cerrno>
 
+#include "kernel-loader/caught_calls.h"
 #include "kernel-loader/gate_data.h"
 
 namespace mana::loader {
@@ -22,6 +23,10 @@ uint64_t effect_of(long number) {
       return kOwnFilter;
     case __NR_ptrace:  // from PTRACE_ATTACH to PTRACE_SEIZE; whether it traces anybody is looked at when it matters
       return kTraces;
+    case kLandlockRestrictSelf:
+      return kRestricted;
+    case __NR_io_setup:  // whether such a context is still there is looked at when it matters
+      return kAsynchronousIo;
     default:
       return 0;
   }

@@ -3,9 +3,11 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
+#include <atomic>
 #include <cerrno>
 
 #include "kernel-loader/arena.h"
+#include "kernel-loader/caught_calls.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
 #include "kernel-loader/loader.h"
@@ -18,9 +20,13 @@ constexpr uint64_t kLowestMapping =
     65536;  // vm.mmap_min_addr's usual value; lower hints mean nothing
 constexpr uint64_t kGigabyte = uint64_t{1} << 30;
 
+// Set once, while other threads may be in the handler.
+constinit std::atomic<void (*)(uint64_t address, uint64_t length)> watcher{nullptr};
+
+// Before memory goes away, or something else comes into its place.  A forked child has no MPI library that could want to know.
 void tell_unmap(uint64_t address, uint64_t length) {
-  if (gate_hooks().before_unmap != nullptr && in_original_process())
-    gate_hooks().before_unmap(address, length);
+  const auto tell = watcher.load(std::memory_order_acquire);
+  if (tell != nullptr && in_original_process() && is_application_memory(address, length)) tell(address, length);
 }
 
 // Some files can only be mapped at multiples of their own huge page size and refuse everything
@@ -155,8 +161,9 @@ long do_mremap(CaughtCall& call) {
   const bool keeps_old = (flags & MREMAP_DONTUNMAP) != 0 || old_length == 0;
   if (!is_application_memory(old_address, old_length)) return -EFAULT;
   if (new_length == 0 || page_up(new_length) < new_length) return -EINVAL;
-  tell_unmap(old_address, old_length);
   const bool fixed = (flags & MREMAP_FIXED) != 0;
+  tell_unmap(old_address, old_length);
+  if (fixed) tell_unmap(call.argument(4), new_length);
   const uint64_t old_end = page_up(old_length), new_end = page_up(new_length);
   const bool shrinks_in_place = new_end <= old_end && !fixed;
   long got;
@@ -220,8 +227,10 @@ long do_brk(CaughtCall& call) {
 
 // The kernel does these rightly.  What must be known is that there are flags to save.
 long do_flag_memory(CaughtCall& call) {
+  const bool gives_away = call.number() == __NR_madvise && call.argument(2) < MADV_DONTFORK;
+  if (gives_away) tell_unmap(call.argument(0), call.argument(1));
   const long got = call.pass();
-  if (!in_original_process()) return got;
+  if (gives_away || !in_original_process()) return got;
   uint64_t& flags = live_state().memory_flags;
   if (!sys::failed(got) && (call.number() == __NR_mlockall || call.number() == __NR_munlockall)) {
     const uint64_t all = call.number() == __NR_mlockall ? call.argument(0) : 0;
@@ -229,6 +238,23 @@ long do_flag_memory(CaughtCall& call) {
   }
   flags |= kMemoryFlagsWereUsed;
   return got;
+}
+
+// The mapping ends where another object is mapped.
+long do_shmdt(CaughtCall& call) {
+  MapsReader maps;
+  const uint64_t begin = call.argument(0);
+  for (MapsLine line; maps.next(line);) {
+    if (line.region.low == begin) tell_unmap(begin, line.region.high - begin);
+  }
+  return call.pass();
+}
+
+Outcome watch_memory(void (*tell)(uint64_t address, uint64_t length)) {
+  watcher.store(tell, std::memory_order_release);
+  // The libraries that watch may have kept memory of the application from children (ibv_fork_init), which the gate has not seen.
+  live_state().memory_flags |= kMemoryFlagsWereUsed;
+  return install_filter(live_state().vdso, In::watched);
 }
 
 long do_shmat(CaughtCall& call) {

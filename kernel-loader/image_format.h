@@ -78,7 +78,10 @@ struct ProcessState {
   struct Timer {
     int64_t interval_us, value_us;
   } timers[3];                 // setitimer: ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF
-  uint64_t reserved[8];
+  uint64_t extended_states;    // XSAVE features that it may use (ARCH_GET_XCOMP_PERM)
+  uint32_t child_subreaper, without_huge_pages;  // PR_SET_CHILD_SUBREAPER, PR_SET_THP_DISABLE
+  uint32_t barrier_registrations, reserved_word;  // commands of membarrier(2)
+  uint64_t reserved[5];
 };
 
 enum class SegmentKind : uint32_t {
@@ -119,7 +122,9 @@ struct ThreadState {
   uint64_t record;        // address of the ThreadRecord, 0: has never called MPI
   char name[16];
   uint64_t without_rseq;  // 1: it had not (yet) registered restartable sequences
-  uint64_t reserved[3];
+  uint64_t timer_slack;   // PR_SET_TIMERSLACK, nanoseconds
+  uint64_t death_signal;  // PR_SET_PDEATHSIG; 0: none
+  uint64_t reserved[1];
 };
 
 // What a descriptor is made again from (lower/descriptor_contents.h says what the words and items of each kind mean).  One for an

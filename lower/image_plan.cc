@@ -25,6 +25,7 @@
 #include "lower/memory_map.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
+#include "lower/process_attributes.h"
 #include "lower/refusals.h"
 #include "lower/stop.h"
 #include "lower/task_attributes.h"
@@ -132,6 +133,8 @@ std::string thread_table(std::string* error) {
     state.robust_list = slot->robust_list;
     state.robust_bytes = slot->robust_length;
     state.tid_address = slot->tid_address;
+    state.timer_slack = slot->timer_slack;
+    state.death_signal = static_cast<uint64_t>(slot->death_signal);
     state.record = reinterpret_cast<uint64_t>(slot->record);
     state.without_rseq = slot->has_rseq ? 0 : 1;
     std::memcpy(state.name, slot->name, sizeof state.name);
@@ -191,6 +194,7 @@ image::ProcessState process_state(Strings& strings) {
   std::free(directory);
   state.file_mode_mask = umask(0);
   umask(state.file_mode_mask);
+  read_process_attributes(state);
   return state;
 }
 

@@ -112,7 +112,26 @@ void move_received(const MakingDescriptors& making, msghdr* message) {
   }
 }
 
+// The open of a FIFO waits for its other end, so without the lock.  Until the lock is taken an application's dup2 may have put
+// something else under our number; ours is closed then, and opened again.
+int open_fifo(int folder, const char* path, int flags, const struct stat& fifo) {
+  for (;;) {
+    const long made = sys::raw(__NR_openat, word(folder), bits(path), word(flags), uint64_t{0});
+    if (sys::failed(made)) return static_cast<int>(as_libc(made));
+    const MakingDescriptors making;
+    struct stat opened;
+    const long known = sys::raw(__NR_fstat, static_cast<uint64_t>(made), bits(&opened));
+    if (sys::failed(known) || opened.st_ino != fifo.st_ino || opened.st_dev != fifo.st_dev) continue;
+    const long moved = move_above(making, made);
+    if (moved != kWasClosed) return static_cast<int>(as_libc(moved));
+  }
+}
+
 int lasting_open(int folder, const char* path, int flags, mode_t mode) {
+  struct stat file;
+  if ((flags & (O_NONBLOCK | O_PATH)) == 0 && sys::raw(__NR_newfstatat, word(folder), bits(path), bits(&file), 0) == 0 && S_ISFIFO(file.st_mode)) {
+    return open_fifo(folder, path, flags, file);
+  }
   return lasting(__NR_openat, word(folder), bits(path), word(flags), uint64_t{mode});
 }
 

@@ -10,6 +10,7 @@
 namespace mana::lower {
 
 Lending lending;
+BorrowedThread memory_thread_to_borrow;
 
 namespace {
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "trampolines/call_lower.h"
 #include "trampolines/thread_record.h"
 
 namespace mana::lower {
@@ -27,6 +28,7 @@ struct Lending {
   uint64_t flags;                      // for ThreadRecord::flags
 };
 extern Lending lending;
+extern BorrowedThread memory_thread_to_borrow;  // start_memory_thread (threads.h) makes it
 
 // The lender's side: waits for requests and serves them.  Freestanding too.
 void serve_lending(bool (*lend)(ThreadRecord* record, pid_t tid), void (*leave)(int code));

@@ -18,6 +18,7 @@
 #include "kernel-loader/report.h"
 #include "lower/adapter.h"
 #include "lower/agent.h"
+#include "lower/memory_watch.h"
 #include "lower/options.h"
 #include "lower/park.h"
 #include "lower/restore.h"
@@ -68,6 +69,7 @@ void join_job(const core::Init& facts) {
     abort_job(1);
   }
   loader::set_report_rank(facts.rank);
+  watch_memory();
   start_agent(facts.rank, facts.size, facts.library_version, -1);
 }
 

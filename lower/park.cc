@@ -128,6 +128,9 @@ void note_kernel_state(ParkSlot* slot) {
   sys::raw(__NR_prctl, kPrGetTidAddress, bits(&slot->tid_address));
   sys::raw(__NR_arch_prctl, ARCH_GET_GS, bits(&slot->gs));
   sys::raw(__NR_prctl, PR_GET_NAME, bits(slot->name));
+  sys::raw(__NR_prctl, PR_GET_PDEATHSIG, bits(&slot->death_signal));
+  const long slack = sys::raw(__NR_prctl, PR_GET_TIMERSLACK);
+  slot->timer_slack = sys::failed(slack) ? 0 : static_cast<uint64_t>(slack);
   slot->has_rseq = loader::has_rseq(slot->fs);
 }
 

@@ -40,6 +40,8 @@ struct alignas(64) ParkSlot {
   uint64_t context;                // address of the ucontext in the signal frame: all rt_sigreturn needs
   uint64_t siginfo;
   uint64_t robust_list, robust_length;
+  uint64_t timer_slack;            // PR_GET_TIMERSLACK
+  int32_t death_signal;            // PR_GET_PDEATHSIG
   uint64_t tid_address;            // word that the kernel clears and wakes when the thread ends; 0: unknown
   ThreadRecord* record;            // null: has never called MPI
   char name[16];

@@ -48,6 +48,33 @@ int traced_process() {
   return 0;
 }
 
+bool has_asynchronous_io() {
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), std::fclose);
+  char line[512];
+  while (maps != nullptr && std::fgets(line, sizeof line, maps.get()) != nullptr) {
+    if (std::strstr(line, "/[aio]") != nullptr) return true;
+  }
+  return false;
+}
+
+// User, groups and capabilities of a task, as the kernel writes them.
+std::string credentials_of(const std::string& task) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> status(std::fopen((task + "/status").c_str(), "re"), std::fclose);
+  std::string all;
+  char line[4096];
+  while (status != nullptr && std::fgets(line, sizeof line, status.get()) != nullptr) {
+    for (const char* name : {"Uid:", "Gid:", "Groups:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"}) {
+      if (std::strncmp(line, name, std::strlen(name)) == 0) all += line;
+    }
+  }
+  return all;
+}
+
+// A libc changes them in the threads that it has made: those of the lower half have what the process was launched with.
+bool credentials_changed() {
+  return credentials_of("/proc/thread-self") != credentials_of("/proc/self/task/" + std::to_string(getpid()));
+}
+
 }  // namespace
 
 std::string lasting_refusal(const loader::GateState& gate) {
@@ -60,10 +87,14 @@ std::string lasting_refusal(const loader::GateState& gate) {
       {loader::kEnteredNamespace, "the application has entered another namespace (setns), which a restart cannot do again"},
       {loader::kChangedRoot, "the application has changed its root folder (chroot), which a restart cannot do again"},
       {loader::kOwnFilter, "the application has installed a seccomp filter of its own, which nobody can read back to install it again"},
+      {loader::kRestricted, "the application has restricted itself (landlock), and nobody can read back how"},
   };
   for (const Reason& reason : kReasons) {
     if ((gate.lasting & reason.effect) != 0) return reason.text;
   }
+  if (credentials_changed()) return "the application has changed its user, groups or capabilities since it was launched: a restart has its launcher's";
+  if ((gate.lasting & loader::kAsynchronousIo) != 0 && has_asynchronous_io())
+    return "the application has a context of asynchronous input and output (io_setup), which nothing makes again: destroy it first";
   if ((gate.lasting & loader::kTraces) != 0) {
     if (const int process = traced_process(); process != 0)
       return "the application traces process " + std::to_string(process) + " (ptrace), which a restart cannot do again: detach first";

@@ -2,6 +2,7 @@
 #include "lower/restore.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -32,9 +33,11 @@
 #include "lower/descriptor_contents.h"
 #include "lower/environment.h"
 #include "lower/memory_flags.h"
+#include "lower/memory_watch.h"
 #include "lower/moved_files.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
+#include "lower/process_attributes.h"
 #include "lower/rank_process.h"
 #include "lower/restored_thread.h"
 #include "lower/task_attributes.h"
@@ -88,8 +91,10 @@ std::unique_ptr<ImageFile> open_checked(int rank, int ranks) {
   } else if (!missing.empty()) {
     wrong = "was written on a CPU with " + missing + ", which this one lacks; restart it on a machine that has it";
   } else {
-    const int cores = static_cast<int>(std::thread::hardware_concurrency());
-    wrong = image->verify(std::clamp(cores / 2, 1, kMostVerifiers));
+    // A rank alone has its cores for itself; next to others there are likely more on this host, bound to the same ones or not.
+    cpu_set_t bound;
+    const int cores = sched_getaffinity(0, sizeof bound, &bound) == 0 ? CPU_COUNT(&bound) : 1;
+    wrong = image->verify(std::clamp(ranks == 1 ? cores : cores / 2, 1, kMostVerifiers));
   }
   if (wrong.empty()) return image;
   complain(path, wrong);
@@ -103,7 +108,7 @@ Outcome restore_process_state(const ImageFile& image) {
     return Error{"enter the application's working directory", errno}.at(directory.c_str()).so("make it again, or mount it");
   }
   umask(state.file_mode_mask);
-  return loader::Done{};
+  return restore_process_attributes(state);
 }
 
 void restore_timers(const ImageFile& image) {
@@ -305,6 +310,7 @@ int restart() {
   static RestoredThreads threads(*image, with_mpi ? process.upper : nullptr);
   if (threads.main() == nullptr) return give_up({"the image has no main thread"});
   if (const Outcome closed = loader::install_gate(gate_hooks()); !closed.ok()) return give_up(closed.error());
+  if (with_mpi) watch_memory();
   block_all_signals();
   if (const Outcome started = threads.start(); !started.ok()) return give_up(started.error());
   if (has_front_end) {

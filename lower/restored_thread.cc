@@ -31,6 +31,8 @@ void set_kernel_state(const RestoredThread& thread) {
   if (state.robust_list != 0) sys::raw(__NR_set_robust_list, state.robust_list, state.robust_bytes);
   if (thread.rseq_address != 0) sys::raw(__NR_rseq, thread.rseq_address, thread.rseq_bytes, 0, thread.rseq_signature);
   sys::raw(__NR_prctl, PR_SET_NAME, bits(state.name));
+  if (state.timer_slack != 0) sys::raw(__NR_prctl, PR_SET_TIMERSLACK, state.timer_slack);
+  if (state.death_signal != 0) sys::raw(__NR_prctl, PR_SET_PDEATHSIG, state.death_signal);
 }
 
 // What was pending for this thread alone: only it may queue any siginfo for itself.

@@ -160,6 +160,14 @@ void start_lending() {
   pthread_detach(lender);
 }
 
+bool start_memory_thread() {
+  alignas(64) static char stack[256 << 10];
+  const Shadow* shadow = make_shadow();
+  if (shadow == nullptr) return false;
+  memory_thread_to_borrow = {shadow->fs, reinterpret_cast<uint64_t>(stack) + sizeof stack, lending.flags};
+  return true;
+}
+
 uint64_t main_lower_fs() { return main_fs; }
 
 bool set_fs_by_call() {

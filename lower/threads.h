@@ -36,6 +36,9 @@ bool lend(ThreadRecord* record, pid_t tid);
 [[noreturn]] void exit_on_lender(int code);
 void set_leave(void (*leave)(int code));
 
+// One more thread, which nobody borrows for long: the gate's handler goes down on it (memory_watch.h).  False: it could not be made.
+bool start_memory_thread();
+
 // Core operation (upper/core_ops.h): called with the upper %fs, uses no TLS.
 int attach_thread(void* arguments);
 

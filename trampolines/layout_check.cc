@@ -8,11 +8,15 @@
 
 #include "kernel-loader/gate.h"
 #include "kernel-loader/layout.h"
+#include "trampolines/call_lower.h"
 #include "trampolines/thread_record.h"
 
 static_assert(offsetof(mana::ThreadRecord, lower_fs) == RECORD_LOWER_FS);
 static_assert(offsetof(mana::ThreadRecord, upper_fs) == RECORD_UPPER_FS);
 static_assert(offsetof(mana::ThreadRecord, flags) == RECORD_FLAGS);
+static_assert(offsetof(mana::BorrowedThread, fs) == BORROWED_FS);
+static_assert(offsetof(mana::BorrowedThread, stack) == BORROWED_STACK);
+static_assert(offsetof(mana::BorrowedThread, flags) == BORROWED_FLAGS);
 static_assert(mana::kSetFsByCall == SET_FS_BY_CALL);
 static_assert(__NR_arch_prctl == NR_arch_prctl);
 static_assert(offsetof(ucontext_t, uc_mcontext.gregs) + REG_RIP * sizeof(greg_t) + 4 == CONTEXT_RIP_HIGH);

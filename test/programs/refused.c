@@ -15,6 +15,7 @@
 #include <mqueue.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/shm.h>
@@ -82,11 +83,23 @@ static long enter_own_namespace(void) {
   return result;
 }
 
+// May not make sockets with a name in a folder.
+static long restrict_itself(void) {
+  const uint64_t handled[3] = {1 << 9 /* LANDLOCK_ACCESS_FS_MAKE_SOCK */, 0, 0};  // struct landlock_ruleset_attr
+  const long rules = syscall(444 /* landlock_create_ruleset */, handled, sizeof handled[0], 0);
+  if (rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
+  const long result = syscall(446 /* landlock_restrict_self */, rules, 0);
+  close((int)rules);
+  return result;
+}
+
 static long change_process(const char* kind) {
   if (strcmp(kind, "unshare") == 0) return unshare(CLONE_FS);
   if (strcmp(kind, "setns") == 0) return enter_own_namespace();
   if (strcmp(kind, "chroot") == 0) return chroot("/");
   if (strcmp(kind, "seccomp") == 0) return install_filter();
+  if (strcmp(kind, "landlock") == 0) return restrict_itself();
+  if (strcmp(kind, "capabilities") == 0) return prctl(PR_CAPBSET_DROP, 25 /* CAP_SYS_TIME */, 0, 0, 0);
   return -2;
 }
 
@@ -99,6 +112,13 @@ static void trace(const char* kind) {
   meet_when_done(kind, child < 0 ? -1 : ptrace(PTRACE_SEIZE, child, 0, 0));
   int status;
   if (kill(child, SIGKILL) != 0 || waitpid(child, &status, __WALL) != child) exit(5);
+  meet("undone");
+}
+
+static void use_asynchronous_io(const char* kind) {
+  unsigned long context = 0;
+  meet_when_done(kind, syscall(SYS_io_setup, 4, &context));
+  if (context != 0 && syscall(SYS_io_destroy, context) != 0) exit(8);
   meet("undone");
 }
 
@@ -129,6 +149,8 @@ int main(int argc, char** argv) {
     meet("undone");
   } else if (strcmp(argv[1], "ptrace") == 0) {
     trace(argv[1]);
+  } else if (strcmp(argv[1], "aio") == 0) {
+    use_asynchronous_io(argv[1]);
   } else if (strcmp(argv[1], "segment") == 0) {
     share_segment(argv[1]);
   } else {

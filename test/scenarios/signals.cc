@@ -443,6 +443,47 @@ SCENARIO(directory_mask_limits_and_name_of_the_process_stay, .ranks = 2) {
   rmdir(folder);
 }
 
+SCENARIO(what_was_asked_for_by_prctl_stays, .ranks = 2) {
+  constexpr int kRegisterGlobal = 1 << 2, kPrivateSyncCore = 1 << 5, kRegisterPrivateSyncCore = 1 << 6;  // membarrier(2)
+  constexpr int kGetRegistrations = 1 << 9;
+  int reaps_before = 0, reaps = 0, death_signal = 0;
+  prctl(PR_GET_CHILD_SUBREAPER, &reaps_before);
+  const int without_huge_pages_before = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), slack_before = prctl(PR_GET_TIMERSLACK);
+  CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  CHECK_EQ(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+  CHECK_EQ(prctl(PR_SET_TIMERSLACK, 123456), 0);
+  const long registrations_are_told = syscall(SYS_membarrier, kGetRegistrations, 0, 0);  // Linux 6.3
+  CHECK_EQ(syscall(SYS_membarrier, kRegisterGlobal, 0, 0), 0);
+  CHECK_EQ(syscall(SYS_membarrier, kRegisterPrivateSyncCore, 0, 0), 0);
+  volatile int ready = 0, go = 0;
+  std::thread other([&] {
+    CHECK_EQ(prctl(PR_SET_TIMERSLACK, 654321), 0);
+    CHECK_EQ(prctl(PR_SET_PDEATHSIG, SIGUSR1), 0);
+    ready = 1;
+    while (go == 0) sched_yield();
+    int signal_now = 0;
+    CHECK_EQ(prctl(PR_GET_TIMERSLACK), 654321);
+    CHECK_EQ(prctl(PR_GET_PDEATHSIG, &signal_now), 0);
+    CHECK_EQ(signal_now, SIGUSR1);
+  });
+  while (ready == 0) sched_yield();
+  job.checkpoint_here();
+  go = 1;
+  other.join();
+  CHECK_EQ(prctl(PR_GET_CHILD_SUBREAPER, &reaps), 0);
+  CHECK_EQ(reaps, 1);
+  CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
+  CHECK_EQ(prctl(PR_GET_TIMERSLACK), 123456);
+  CHECK_EQ(prctl(PR_GET_PDEATHSIG, &death_signal), 0);
+  if (registrations_are_told >= 0) {
+    CHECK_EQ(syscall(SYS_membarrier, kPrivateSyncCore, 0, 0), 0);
+    CHECK_EQ(syscall(SYS_membarrier, kGetRegistrations, 0, 0) & kRegisterGlobal, kRegisterGlobal);
+  }
+  prctl(PR_SET_CHILD_SUBREAPER, reaps_before);
+  prctl(PR_SET_THP_DISABLE, without_huge_pages_before, 0, 0, 0);
+  prctl(PR_SET_TIMERSLACK, slack_before);
+}
+
 SCENARIO(children_of_every_kind_run_after, .ranks = 2) {
   const auto run_all = [&] {
     CHECK_EQ(system("exit 3"), 3 << 8);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lower/process_attributes.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace mana::lower {
+namespace {
+
+constexpr int kGetExtendedStates = 0x1022, kAskForExtendedState = 0x1023;  // ARCH_GET_XCOMP_PERM, ARCH_REQ_XCOMP_PERM (Linux 5.16)
+constexpr int kGetRegistrations = 1 << 9;                                  // MEMBARRIER_CMD_GET_REGISTRATIONS (Linux 6.3)
+
+uint64_t extended_states() {
+  uint64_t states = 0;
+  return syscall(SYS_arch_prctl, kGetExtendedStates, &states) == 0 ? states : 0;
+}
+
+uint32_t barrier_registrations() {
+  const long commands = syscall(SYS_membarrier, kGetRegistrations, 0, 0);
+  return commands < 0 ? 0 : static_cast<uint32_t>(commands);
+}
+
+}  // namespace
+
+void read_process_attributes(image::ProcessState& state) {
+  int reaps = 0;
+  if (prctl(PR_GET_CHILD_SUBREAPER, &reaps, 0, 0, 0) == 0) state.child_subreaper = reaps != 0;
+  state.without_huge_pages = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
+  state.extended_states = extended_states();
+  state.barrier_registrations = barrier_registrations();
+}
+
+loader::Outcome restore_process_attributes(const image::ProcessState& state) {
+  if (state.child_subreaper != 0) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  if (state.without_huge_pages != 0) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  // Without leave to use it the first instruction of AMX, or the return into a frame that holds its registers, is fatal.
+  const uint64_t missing = state.extended_states & ~extended_states();
+  for (int feature = 0; feature < 64; ++feature) {
+    if ((missing >> feature & 1) == 0) continue;
+    if (syscall(SYS_arch_prctl, kAskForExtendedState, feature) != 0) {
+      return loader::Error{"ask for the CPU's extended state, which the application uses", errno, static_cast<uint64_t>(feature)}.so(
+          "restart it on a machine of the same kind");
+    }
+  }
+  // Each bit is the command that registers.
+  const uint32_t unregistered = state.barrier_registrations & ~barrier_registrations();
+  for (uint32_t command = 1; command != 0 && command <= unregistered; command <<= 1) {
+    if ((unregistered & command) != 0) syscall(SYS_membarrier, command, 0, 0);
+  }
+  return loader::Done{};
+}
+
+}  // namespace mana::lower

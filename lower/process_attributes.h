@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the kernel keeps for the process as a whole, and a program asks it for by prctl and its like: a restarted process is
+// given it again.
+#pragma once
+
+#include "kernel-loader/image_format.h"
+#include "kernel-loader/result.h"
+
+namespace mana::lower {
+
+// Agent's thread, everything parked.
+void read_process_attributes(image::ProcessState& state);
+// Before there are threads of the application.
+loader::Outcome restore_process_attributes(const image::ProcessState& state);
+
+}  // namespace mana::lower
