@@ -68,6 +68,8 @@ void assert_gate_handlers();
 
 // True in the process that was launched, false in its forked and vforked children.
 bool in_original_process();
+// The application has mappings above the line, of a kind that nothing makes again.
+bool placed_by_kernel();
 
 // From now on `tell` hears of memory of the application that is about to be unmapped, given away (madvise) or replaced (upper %fs, all signals
 // blocked; lower/memory_watch.h).  After install_gate; adds a filter for the calls that are not caught otherwise.

@@ -42,6 +42,39 @@ long place_anywhere(uint64_t length, int protection, int flags, int descriptor, 
   }
 }
 
+// What only the kernel may place (io_uring's rings) lies above the line.  It runs there, no image has it, and a checkpoint is refused
+// (placed_by_kernel).
+struct Placed {
+  std::atomic<uint64_t> begin;  // 0: free; 1: being filled
+  uint64_t length;
+};
+constexpr int kMostPlaced = 64;
+constinit Placed placed[kMostPlaced] = {};
+
+long place_by_kernel(const CaughtCall& call) {
+  for (Placed& one : placed) {
+    uint64_t free = 0;
+    if (!one.begin.compare_exchange_strong(free, 1)) continue;
+    const long got = call.pass();
+    one.length = page_up(call.argument(1));
+    one.begin.store(sys::failed(got) ? 0 : static_cast<uint64_t>(got));
+    return got;
+  }
+  return -ENOMEM;
+}
+
+// -EINVAL: it is none of these, whole.
+long unmap_placed(const CaughtCall& call) {
+  for (Placed& one : placed) {
+    uint64_t begin = call.argument(0);
+    if (begin < kLine || one.length != page_up(call.argument(1)) || !one.begin.compare_exchange_strong(begin, 1)) continue;
+    const long got = call.pass();
+    one.begin.store(sys::failed(got) ? begin : 0);
+    return got;
+  }
+  return -EINVAL;
+}
+
 constinit uint64_t image_inode = 0;
 
 // The mapping that holds `address`; false: none.
@@ -94,6 +127,13 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
 
 }  // namespace
 
+bool placed_by_kernel() {
+  for (const Placed& one : placed) {
+    if (one.begin.load() > 1) return true;
+  }
+  return false;
+}
+
 void memory_comes_from(uint64_t inode) { image_inode = inode; }
 
 long do_mmap(CaughtCall& call) {
@@ -122,13 +162,15 @@ long do_mmap(CaughtCall& call) {
       return got;
     }
   }
-  return place_anywhere(length, protection, flags, descriptor, offset);
+  const long got = place_anywhere(length, protection, flags, descriptor, offset);
+  const bool has_no_address = got == -EINVAL && hint == 0 && (flags & MAP_ANONYMOUS) == 0;
+  return has_no_address && in_original_process() ? place_by_kernel(call) : got;
 }
 
 long do_munmap(CaughtCall& call) {
   const uint64_t address = call.argument(0);
   const uint64_t length = call.argument(1);
-  if (!is_application_memory(address, length)) return -EINVAL;
+  if (!is_application_memory(address, length)) return unmap_placed(call);
   tell_unmap(address, length);
   const uint64_t stack = call.stack_pointer() - sizeof(uint64_t);  // what it would push next
   const auto here = reinterpret_cast<uint64_t>(__builtin_frame_address(0));

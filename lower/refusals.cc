@@ -98,6 +98,7 @@ std::string lasting_refusal(const loader::GateState& gate) {
   if (credentials_changed()) return "the application has changed its user, groups or capabilities since it was launched: a restart has its launcher's";
   if ((gate.lasting & loader::kAsynchronousIo) != 0 && has_asynchronous_io())
     return "the application has a context of asynchronous input and output (io_setup), which nothing makes again: destroy it first";
+  if (loader::placed_by_kernel()) return "the application has mapped what has no address of its own (a ring of io_uring), which nothing makes again: unmap it first";
   if ((gate.lasting & loader::kTraces) != 0) {
     if (const int process = traced_process(); process != 0)
       return "the application traces process " + std::to_string(process) + " (ptrace), which a restart cannot do again: detach first";

@@ -19,6 +19,7 @@ KINDS = {
     "pidfd": Kind("pidfd: nothing makes it again"),
     "userfaultfd": Kind("userfaultfd"),
     "io_uring": Kind("io_uring"),
+    "ring": Kind("a ring of io_uring"),
     "perf": Kind("performance counter"),
     "bpf": Kind("bpf"),
     "kvm": Kind("/dev/kvm"),

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
@@ -214,6 +215,29 @@ static void trace(const char* kind) {
   meet("undone");
 }
 
+// A ring works; its mapping alone, without the descriptor, is refused too.
+static void keep_ring(const char* kind) {
+  struct io_uring_params parameters = {0};
+  const int ring = (int)syscall(SYS_io_uring_setup, 4, &parameters);
+  const size_t bytes = parameters.sq_off.array + parameters.sq_entries * sizeof(uint32_t), entries = parameters.sq_entries * sizeof(struct io_uring_sqe);
+  char* queue = ring < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+  char* completed = ring < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+  struct io_uring_sqe* entry = ring < 0 ? MAP_FAILED : mmap(NULL, entries, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQES);
+  if (ring >= 0 && (queue == MAP_FAILED || completed == MAP_FAILED || entry == MAP_FAILED)) exit(9);
+  if (ring >= 0) {
+    entry->opcode = IORING_OP_NOP;
+    entry->user_data = 4711;
+    *(uint32_t*)(queue + parameters.sq_off.array) = 0;
+    __atomic_store_n((uint32_t*)(queue + parameters.sq_off.tail), 1, __ATOMIC_RELEASE);
+    if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1) exit(10);
+    if (((struct io_uring_cqe*)(completed + parameters.cq_off.cqes))->user_data != 4711) exit(11);
+    if (munmap(completed, 4096) != 0 || munmap(entry, entries) != 0 || close(ring) != 0) exit(12);
+  }
+  meet_when_done(kind, ring);
+  if (munmap(queue, bytes) != 0) exit(13);
+  meet("undone");
+}
+
 static void use_asynchronous_io(const char* kind) {
   unsigned long context = 0;
   meet_when_done(kind, syscall(SYS_io_setup, 4, &context));
@@ -287,6 +311,8 @@ int main(int argc, char** argv) {
     keep_timer(argv[1]);
   } else if (strcmp(argv[1], "ptrace") == 0) {
     trace(argv[1]);
+  } else if (strcmp(argv[1], "ring") == 0) {
+    keep_ring(argv[1]);
   } else if (strcmp(argv[1], "aio") == 0) {
     use_asynchronous_io(argv[1]);
   } else if (strcmp(argv[1], "segment") == 0) {
