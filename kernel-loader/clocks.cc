@@ -5,6 +5,11 @@
 
 #include "kernel-loader/sys.h"
 
+extern "C" {
+extern const char __start_mana_shifted_clock[] __attribute__((visibility("hidden")));
+extern const char __stop_mana_shifted_clock[] __attribute__((visibility("hidden")));
+}
+
 namespace mana::loader {
 namespace {
 
@@ -25,7 +30,8 @@ void add(KernelTime& time, const KernelTime& shift) {
   if (time.nanoseconds >= kSecond) time.nanoseconds -= kSecond, time.seconds++;
 }
 
-int clock_gettime_of_application(int32_t clock, KernelTime* time) {
+// In a section of its own, whose bounds the linker tells.
+[[gnu::section("mana_shifted_clock"), gnu::noinline]] int clock_gettime_of_application(int32_t clock, KernelTime* time) {
   const int got = kernel_clock_gettime(clock, time);
   if (got == 0 && static_cast<uint32_t>(clock) < kClockNumbers) add(*time, shift_of[clock]);
   return got;
@@ -100,6 +106,10 @@ KernelTime kernel_time(int32_t clock, KernelTime time) {
   if (time.nanoseconds < 0) time.nanoseconds += kSecond, time.seconds--;
   constexpr KernelTime kFirst{0, 1};  // 0 would disarm a timer
   return time.seconds < 0 || (time.seconds == 0 && time.nanoseconds == 0) ? kFirst : time;
+}
+
+bool in_shifted_clock(uint64_t pc) {
+  return pc >= reinterpret_cast<uint64_t>(&__start_mana_shifted_clock) && pc < reinterpret_cast<uint64_t>(&__stop_mana_shifted_clock);
 }
 
 uint64_t shifted_clock_gettime(uint64_t kernels) {

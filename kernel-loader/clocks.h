@@ -38,5 +38,6 @@ KernelTime kernel_time(int32_t clock, KernelTime applications);
 // For the table of the synthetic vdso, with the kernel's own function to call: clock_gettime as the application sees it.  It lies
 // above the line, where nobody is parked, so the kernel's time and the offset that is added are of one restart.
 uint64_t shifted_clock_gettime(uint64_t kernels);
+bool in_shifted_clock(uint64_t pc);
 
 }  // namespace mana::loader

@@ -290,6 +290,30 @@ int64_t blocking_call_at(uint64_t rip, uint64_t rsp) {
   return static_cast<int64_t>(sys::pointer<const BlockingCall>(rsp)->number);
 }
 
+// The kernel's functions are leaves with small frames, so the first such word above the stack pointer is the return address: those of
+// calls that have returned are wiped (vdso_x86_64.S).
+uint64_t* return_from_kernel(const void* context) {
+  const auto* registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+  if (live.vdso == 0 || !in_kernel_vdso(static_cast<uint64_t>(registers[REG_RIP]))) return nullptr;
+  const VdsoTable* table = vdso_table(live.vdso);
+  if (table->forward_begin == 0) return nullptr;
+  constexpr int kMostWords = 128;
+  auto* word = sys::pointer<uint64_t>(static_cast<uint64_t>(registers[REG_RSP]));
+  for (int i = 0; i < kMostWords; i++, word++) {
+    const uint64_t offset = *word - live.vdso;
+    if ((offset > table->forward_begin && offset < table->forward_end) || offset == table->after_kernel_call) return word;
+  }
+  return nullptr;
+}
+
+void wait_for_return(void* context, uint64_t* return_address) {
+  auto* mask = reinterpret_cast<uint64_t*>(&static_cast<ucontext_t*>(context)->uc_sigmask);
+  const uint64_t after = live.vdso + vdso_table(live.vdso)->after_kernel_call;
+  if (*return_address != after) return_address[1] = *mask;  // else it waits already
+  *return_address = after;
+  *mask = kWaitingMask;
+}
+
 bool has_rseq(uint64_t fs) {
   if (live.rseq_length == 0) return false;
   // Asked to unregister, the kernel compares the address (EINVAL) before the signature (EPERM): with a wrong one it changes nothing.

@@ -90,6 +90,13 @@ extern "C" uint64_t mana_signal_handlers[kSignals];
 bool gate_may_park(uint64_t rip, int64_t rax);
 // The number of the call that a thread has come out of, if it stands behind the gate's own instruction for calls that wait; else -1.
 int64_t blocking_call_at(uint64_t rip, uint64_t rsp);
+// A signal came while the thread was in a function of the kernel's vdso.  Its handler must not run on top of that: a frame would be saved
+// that leads back there.  return_from_kernel: where the thread's return address lies; null: it is not there.  wait_for_return: with it, all
+// signals are blocked until the function has returned, and the thread gets the mask of the context then.
+uint64_t* return_from_kernel(const void* context);
+void wait_for_return(void* context, uint64_t* return_address);
+// Until then.
+inline constexpr uint64_t kWaitingMask = ~(uint64_t{1} << (31 - 1));  // a blocked SIGSYS would end the process
 // At a restart, for each thread: `context` is the ucontext_t with which it goes on.
 void take_up_thread(void* context);
 // Of all threads that were restored: the process ends (gate_futex.cc).

@@ -68,6 +68,18 @@ KernelVdso read_kernel_vdso(uint64_t base) {
   return vdso;
 }
 
+constinit uint64_t kernel_vdso_begin = 0, kernel_vdso_end = 0;
+
+void note_kernel_vdso(uint64_t base) {
+  const auto* file = sys::pointer<const Elf64_Ehdr>(base);
+  const auto* segment = sys::pointer<const Elf64_Phdr>(base + file->e_phoff);
+  kernel_vdso_begin = kernel_vdso_end = base;
+  for (int i = 0; i < file->e_phnum; i++) {
+    const uint64_t end = base + segment[i].p_offset + segment[i].p_memsz;
+    if (segment[i].p_type == PT_LOAD && end > kernel_vdso_end) kernel_vdso_end = end;
+  }
+}
+
 uint64_t function_of(const KernelVdso& vdso, const char* name) {
   if (vdso.symbols == nullptr || vdso.strings == nullptr) return 0;
   for (uint32_t i = 0; i < vdso.symbol_count; i++) {
@@ -95,6 +107,8 @@ Result<Vdso> place_vdso() {
   return Vdso{address, length};
 }
 
+bool in_kernel_vdso(uint64_t pc) { return (pc >= kernel_vdso_begin && pc < kernel_vdso_end) || in_shifted_clock(pc); }
+
 Outcome fill_vdso(uint64_t address, VdsoClock clock) {
   const uint64_t page = address + kVdsoTableOffset;
   long changed = sys::raw(__NR_mprotect, page, kPage, PROT_READ | PROT_WRITE);
@@ -107,6 +121,7 @@ Outcome fill_vdso(uint64_t address, VdsoClock clock) {
   }
   Auxv auxv;
   const uint64_t kernel_base = read_auxv(auxv).ok() ? auxv.value(AT_SYSINFO_EHDR) : 0;
+  if (kernel_base != 0) note_kernel_vdso(kernel_base);
   const KernelVdso kernel = kernel_base != 0 ? read_kernel_vdso(kernel_base) : KernelVdso{};
   for (int i = 0; i < kVdsoFunctions; i++) {
     const uint64_t function = function_of(kernel, kNames[i]);

@@ -32,7 +32,9 @@ struct VdsoTable {
   uint64_t blocking_call, blocking_call_done, blocking_call_finish, blocking_call_return;
   uint64_t unmap_own_stack, unmap_own_stack_done;
   uint64_t exit_without_stack, exit_done;  // 0 in images of older builds, whose blocking_call does not know FINISH_ALWAYS either
-  uint64_t reserved[5];
+  uint64_t forward_begin, forward_end;  // calls of the kernel's functions return to between these; 0 in images of older builds
+  uint64_t after_kernel_call;           // where they return to when signals wait for it
+  uint64_t reserved[2];
 };
 static_assert(offsetof(VdsoTable, functions) == TABLE_FUNCTIONS);
 static_assert(sizeof(VdsoTable) == 16 + 23 * 8);
@@ -66,6 +68,8 @@ Result<Vdso> place_vdso();
 // Fills the table of the one at `address` (new, or from an image) and makes it read-only.  Shifted: the clock is clocks.h's.
 enum class VdsoClock { kernels, shifted };
 Outcome fill_vdso(uint64_t address, VdsoClock clock);
+// Whether an instruction is the kernel's vdso's, or of a function of ours that stands in its place.
+bool in_kernel_vdso(uint64_t pc);
 inline const VdsoTable* vdso_table(uint64_t address) {
   return reinterpret_cast<const VdsoTable*>(address + kVdsoTableOffset);
 }

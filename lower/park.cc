@@ -100,24 +100,51 @@ void return_from_park_here(greg_t* registers) {
   registers[REG_RAX] = 0;
 }
 
+// Not what an instruction may have done, and not what comes once (SA_RESETHAND): the kernel has set the action back already.
+bool can_wait(int signal) {
+  const bool may_be_fault = signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE || signal == SIGTRAP;
+  return !may_be_fault && (loader::mana_app_actions[signal].flags & SA_RESETHAND) == 0;
+}
+
+// For itself: the kernel takes any siginfo.  It gives none to a handler without SA_SIGINFO.
+bool queue_again(int signal, const siginfo_t* info) {
+  siginfo_t plain = {};
+  plain.si_signo = signal;
+  plain.si_code = SI_KERNEL;
+  if ((loader::mana_app_actions[signal].flags & SA_SIGINFO) == 0) info = &plain;
+  const auto process = static_cast<uint64_t>(sys::getpid()), thread = static_cast<uint64_t>(sys::gettid());
+  return !sys::failed(sys::raw(__NR_rt_tgsigqueueinfo, process, thread, static_cast<uint64_t>(signal), bits(info)));
+}
+
+enum class Left { was_not_there, at_handler, signal_waits };
+
 // As if mana_signal_entry had done its work (signal_entry.h).  The kernel puts a thread there with several signals at once: the
 // handler of the last runs first, on top of frames that begin there.
-bool leave_signal_entry(greg_t* registers) {
-  if (!within(static_cast<uint64_t>(registers[REG_RIP]), mana_signal_entry_begin, mana_signal_entry_end)) return false;
-  leave_before_handler(reinterpret_cast<void*>(registers[REG_RDX]));
+Left leave_signal_entry(greg_t* registers) {
+  if (!within(static_cast<uint64_t>(registers[REG_RIP]), mana_signal_entry_begin, mana_signal_entry_end)) return Left::was_not_there;
+  if (leave_before_handler(static_cast<int>(registers[REG_RDI]), reinterpret_cast<void*>(registers[REG_RSI]),
+                           reinterpret_cast<void*>(registers[REG_RDX]))) {
+    registers[REG_RIP] = *reinterpret_cast<const greg_t*>(registers[REG_RSP]);  // the restorer
+    registers[REG_RSP] += 8;
+    return Left::signal_waits;
+  }
   if (mana_signal_entry_tells_sender != 0) loader::tell_sender(reinterpret_cast<void*>(registers[REG_RSI]));
   registers[REG_RIP] = static_cast<greg_t>(loader::mana_signal_handlers[registers[REG_RDI]]);
-  return true;
+  return Left::at_handler;
 }
 
 // Puts the frame where a later process can take it up.  False: nobody can be parked at this instruction.
-bool leave_lower_text(greg_t* registers) {
+bool leave_lower_text(ucontext_t* context) {
+  greg_t* registers = context->uc_mcontext.gregs;
   const auto pc = static_cast<uint64_t>(registers[REG_RIP]);
   if (in_park_here(registers)) {
     return_from_park_here(registers);
     return true;
   }
-  if (leave_signal_entry(registers)) return true;
+  const Left left = leave_signal_entry(registers);
+  // On the way from the restorer to where the signal waits nothing may park it either.
+  if (left == Left::signal_waits) *reinterpret_cast<uint64_t*>(&context->uc_sigmask) = loader::kWaitingMask;
+  if (left != Left::was_not_there) return left == Left::at_handler;
   // Above the line only the kernel's vdso, the shifted clock and attach_thread are left.
   return in_upper_half(pc) && loader::gate_may_park(pc, registers[REG_RAX]);
 }
@@ -159,7 +186,7 @@ void consider(siginfo_t* info, ucontext_t* context) {
   const bool in_wrapper = record != nullptr && (record->lower_fs == 0 ||  // about to be lent its lower thread
                                                 (record->depth.load() > 0 && record->safe_point.load() == 0));
   if (in_wrapper && !in_park_here(registers)) return answer(slot, ParkState::in_wrapper);
-  if (!leave_lower_text(registers)) return answer(slot, ParkState::retry);
+  if (!leave_lower_text(context)) return answer(slot, ParkState::retry);
   slot->fs = fs;
   slot->record = record;
   slot->context = bits(context);
@@ -255,10 +282,25 @@ void wait_parked(ParkSlot* slot) {
 // A handler of the application is about to run on top of park_here, or of another signal's entry.  It may stay long, and the thread
 // be parked in it: so park_here returns first (its caller sees that `stop` is still set, or the agent asks again), and the entry goes on
 // to its handler.
-void leave_before_handler(void* context) {
-  greg_t* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+// A signal that has to wait is queued again while all are blocked (with SA_NODEFER it would come at once), before anything is changed.
+bool leave_before_handler(int signal, void* info, void* context) {
+  auto* interrupted = static_cast<ucontext_t*>(context);
+  greg_t* registers = interrupted->uc_mcontext.gregs;
   if (in_park_here(registers)) return_from_park_here(registers);
-  leave_signal_entry(registers);
+  const Left below = leave_signal_entry(registers);
+  uint64_t* return_address = below == Left::was_not_there ? loader::return_from_kernel(context) : nullptr;
+  if ((below != Left::signal_waits && return_address == nullptr) || !can_wait(signal)) return false;
+  uint64_t before = 0;
+  sys::rt_sigprocmask(SIG_SETMASK, &loader::kWaitingMask, &before);
+  if (!queue_again(signal, static_cast<const siginfo_t*>(info))) {
+    sys::rt_sigprocmask(SIG_SETMASK, &before, nullptr);
+    return false;
+  }
+  if (return_address != nullptr)
+    loader::wait_for_return(context, return_address);
+  else
+    *reinterpret_cast<uint64_t*>(&interrupted->uc_sigmask) = loader::kWaitingMask;
+  return true;
 }
 
 extern "C" void mana_park_handler(int signal, void* info, void* context) {

@@ -73,7 +73,7 @@ ParkSlot* find_slot(int32_t tid);         // null: none
 ParkSlot* find_or_add_slot(int32_t tid);  // null: the table is full
 
 extern "C" void mana_park_handler(int signal, void* info, void* context);
-void leave_before_handler(void* context);  // mana_interrupted_below (trampolines/signal_entry.h)
+bool leave_before_handler(int signal, void* info, void* context);  // mana_interrupted_below (trampolines/signal_entry.h)
 
 // What a parked thread does until it may go on: sleeps, and executes commands if it is the service thread.  A restored
 // thread comes here before it returns into its frame.

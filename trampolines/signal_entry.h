@@ -14,9 +14,9 @@ extern "C" void mana_signal_entry(int signal, void* info, void* context);
 // lower address is saved.
 extern "C" const char mana_signal_entry_begin[], mana_signal_entry_end[];
 
-// Called with the ucontext of a signal that came, with the upper %fs, in lower text (a function that is called without a
-// switch).  Freestanding.  Null: nothing.
-extern "C" void (*mana_interrupted_below)(void* context);
+// Called for a signal that came, with the upper %fs, above the line (in a function that is called without a switch).  True: it is queued
+// again, and its handler is not to run now.  Freestanding.  Null: nothing.
+extern "C" bool (*mana_interrupted_below)(int signal, void* info, void* context);
 
 // Set before the first signal when user code may not execute rdfsbase and wrfsbase.
 extern "C" uint8_t mana_signal_entry_by_call;

@@ -82,7 +82,7 @@ mana_signal_entry_begin:
 mana_signal_entry_end:
 
         /* Upper %fs, but the signal came in lower text that is called without a switch.  The frame must not send the thread
-         * back there after a restart: mana_interrupted_below gets the chance to change it. */
+         * back there after a restart: mana_interrupted_below gets the chance to change it, or to have the signal wait. */
 .Linterrupted_below:
         movq    mana_interrupted_below(%rip), %r11
         testq   %r11, %r11
@@ -93,7 +93,6 @@ mana_signal_entry_end:
         .cfi_adjust_cfa_offset 8
         pushq   %rdx
         .cfi_adjust_cfa_offset 8
-        movq    %rdx, %rdi
         call    *%r11
         popq    %rdx
         .cfi_adjust_cfa_offset -8
@@ -101,8 +100,11 @@ mana_signal_entry_end:
         .cfi_adjust_cfa_offset -8
         popq    %rdi
         .cfi_adjust_cfa_offset -8
+        testb   %al, %al
+        jne     1f
         xorl    %eax, %eax
         jmp     .Lhandler
+1:      ret                             /* the signal waits; to the restorer */
 
 .Llower:
         movq    mana_current_record@gottpoff(%rip), %rbx

@@ -4,7 +4,7 @@
  * (vdso.h, VdsoTable), nothing else.
  *
  * The __vdso_* functions
- * in, out, clobbers: as the kernel's functions of the same names; they jump there.
+ * in, out, clobbers: as the kernel's functions of the same names, which they call.
  * %fs:  the application's, not used.
  *
  * blocking_call
@@ -26,20 +26,32 @@
 
         .text
 text_start:
+        /* By a call, not a jump, and with room for a mask: a signal that interrupts the kernel's function waits until it
+         * has returned (postpone in lower/park.cc), so that no frame of a handler leads back there after a restart.  The dead return address is
+         * wiped: whoever looks for one on a stack finds one of a call that has not returned. */
+        .macro call_kernel slot
+        subq $FORWARD_ROOM, %rsp
+        .cfi_adjust_cfa_offset FORWARD_ROOM
+        call *vdso_table + TABLE_FUNCTIONS + 8 * \slot (%rip)
+        movq $0, -8(%rsp)
+        addq $FORWARD_ROOM, %rsp
+        .cfi_adjust_cfa_offset -FORWARD_ROOM
+        ret
+        .endm
+
         .macro forward name, slot
         .globl \name
         .type \name, @function
         .p2align 4
 \name:
         .cfi_startproc
-        movq vdso_table + TABLE_FUNCTIONS + 8 * \slot (%rip), %rax
-        jmp *%rax
+        call_kernel \slot
         .cfi_endproc
         .size \name, . - \name
         .endm
 
         /* Clocks of a process or a thread are negative and have an id in them, which the gate translates after a restart. */
-        .macro forward_clock name, index, otherwise
+        .macro forward_clock name, slot, otherwise
         .p2align 4
         .globl \name
         .type \name, @function
@@ -47,17 +59,40 @@ text_start:
         .cfi_startproc
         testl %edi, %edi
         js \otherwise
-        movq vdso_table + TABLE_FUNCTIONS + 8 * \index (%rip), %rax
-        jmp *%rax
+        call_kernel \slot
         .cfi_endproc
         .size \name, . - \name
         .endm
 
+forward_begin:
         forward_clock __vdso_clock_gettime, 0, call_clock_gettime
         forward __vdso_gettimeofday, 1
         forward __vdso_time, 2
         forward_clock __vdso_clock_getres, 3, call_clock_getres
         forward __vdso_getcpu, 4
+forward_end:
+
+        /* Where a call returns to that signals wait for: gives the thread the mask that lies in the room, with what is pending. */
+        .p2align 4
+        .type after_kernel_call, @function
+        .cfi_startproc
+        .cfi_def_cfa_offset FORWARD_ROOM + 8
+        nop                             /* unwinders look at the instruction before a return address */
+after_kernel_call:
+        movq $0, -8(%rsp)
+        movq %rax, 8(%rsp)
+        movl $2, %edi                   /* SIG_SETMASK */
+        movq %rsp, %rsi
+        xorl %edx, %edx
+        movl $8, %r10d
+        movl $14, %eax                  /* rt_sigprocmask: caught */
+        syscall
+        movq 8(%rsp), %rax
+        addq $FORWARD_ROOM, %rsp
+        .cfi_adjust_cfa_offset -FORWARD_ROOM
+        ret
+        .cfi_endproc
+        .size after_kernel_call, . - after_kernel_call
 
         /* Where this kernel offers no function: the system call. */
         .macro plain label, number
@@ -157,6 +192,9 @@ vdso_table:
         offset_of unmap_own_stack_done
         offset_of exit_without_stack
         offset_of exit_done
-        .quad 0, 0, 0, 0, 0
+        offset_of forward_begin
+        offset_of forward_end
+        offset_of after_kernel_call
+        .quad 0, 0
 
         .section .note.GNU-stack, "", @progbits

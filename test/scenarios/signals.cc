@@ -224,6 +224,64 @@ SCENARIO(handler_on_alternate_stack_goes_on_after, .ranks = 2) {
   sigaltstack(&before, nullptr);
 }
 
+namespace {
+std::atomic<long> interruptions{0};
+int64_t now_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+// Half of the time: so a checkpoint comes while it runs.
+void take_long(int) {
+  const int64_t end = now_ns() + 120'000;
+  while (now_ns() < end) {
+  }
+  interruptions++;
+}
+}  // namespace
+
+SCENARIO(handler_that_interrupts_the_clock_goes_on_after, .ranks = 2) {
+  std::atomic<bool> stop{false};
+  std::atomic<long> turns{0};
+  sigset_t ticks, before;
+  sigemptyset(&ticks);
+  sigaddset(&ticks, SIGALRM);
+  pthread_sigmask(SIG_BLOCK, &ticks, &before);
+  struct sigaction action {}, old {};
+  action.sa_handler = take_long;
+  action.sa_flags = SA_RESTART;
+  CHECK_EQ(sigaction(SIGALRM, &action, &old), 0);
+  std::thread clock([&] {
+    sigset_t own;
+    sigemptyset(&own);
+    sigaddset(&own, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &own, nullptr);
+    timespec last{}, now{};
+    while (!stop) {
+      clock_gettime(CLOCK_MONOTONIC, &now);
+      if (now.tv_sec < last.tv_sec || (now.tv_sec == last.tv_sec && now.tv_nsec < last.tv_nsec)) turns = -1'000'000'000;
+      last = now;
+      turns++;
+    }
+    sigset_t blocked;
+    pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+    if (sigismember(&blocked, SIGALRM) != 0 || sigismember(&blocked, SIGUSR1) != 0) turns = -1'000'000'000;
+  });
+  const itimerval often{{0, 250}, {0, 250}}, never{};
+  CHECK_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
+  while (interruptions < 10) sched_yield();
+  job.checkpoint_here();
+  const long then = interruptions;
+  const long turned = turns;
+  while (interruptions < then + 10 || turns < turned + 1000) sched_yield();
+  CHECK_EQ(setitimer(ITIMER_REAL, &never, nullptr), 0);
+  stop = true;
+  clock.join();
+  CHECK(turns > 0);
+  sigaction(SIGALRM, &old, nullptr);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 SCENARIO(blocking_calls_see_no_interruption, .ranks = 2) {
   std::atomic<int> interrupted{0}, ready{0};
   sem_t semaphore;
