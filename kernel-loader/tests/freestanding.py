@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 
-OURS = re.compile(r'^(_ZN4mana|_ZNK4mana|_ZTv|mana_|_GLOBAL_OFFSET_TABLE_$)')
+# __start_ and __stop_ of a section of ours the linker defines.
+OURS = re.compile(r'^(_ZN4mana|_ZNK4mana|_ZTv|mana_|__start_mana_|__stop_mana_|_GLOBAL_OFFSET_TABLE_$)')
 
 
 def output(*words):
