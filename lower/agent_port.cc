@@ -155,7 +155,8 @@ std::optional<Result<StepResult>> AgentPort::wait_for_children() {
   look_for_children_ = now() + kLookForChildrenEvery;
   if (now() < children_until_) return Result<StepResult>(StepResult{false, static_cast<uint32_t>(children.size())});
   return Result<StepResult>(Error{describe(children) +
-                                  "; children cannot be saved: wait for it, or use mana checkpoint --ignore-children"});
+                                  fmt::format("; a checkpoint waits {:.0f} s for children and cannot save them: wait for it, or use mana checkpoint --ignore-children",
+                                              kPatienceWithChildren)});
 }
 
 // The kernel ends most such waits soon; one that lasts (a file server that does not answer, a parent in vfork) may last for ever.

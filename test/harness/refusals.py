@@ -50,7 +50,7 @@ KINDS = {
     "landlock": Kind("landlock", can_be_undone=False),
     "capabilities": Kind("capabilities", can_be_undone=False),
     "aio": Kind("io_setup"),
-    "child": Kind("sleep 100000", "behave", options=()),
+    "child": Kind("sleep 100000) is still running; a checkpoint waits 10 s", "behave", options=()),
     "window": Kind("MPI_Win_create", "behave"),
     "file": Kind("MPI_File_open", "behave"),
 }

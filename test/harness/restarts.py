@@ -2,6 +2,7 @@
 """What a restart gives the job anew, or must do without: streams, the environment's room, huge pages."""
 import mmap
 import pathlib
+import socket
 import subprocess
 
 from .life import start
@@ -91,7 +92,34 @@ def streams_at_a_fixed_address(world, log, mpi):
     streams_are_the_new_jobs(world, log, mpi, "alone_nopie")
 
 
-TESTS = (environment_without_room, huge_pages_that_the_new_host_lacks, streams_are_the_new_jobs, streams_at_a_fixed_address)
+def connection_to_the_outside_is_reset(world, log, _):
+    """The peer lives on; the application reads ECONNRESET, and the restart says so once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        job = Meeting(world, "connected", [world.program("alone"), "connected"], 1, log)
+        job.more["MANA_TEST_PORT"] = str(server.getsockname()[1])
+        environment = world.environment(None, **job.more)
+        try:
+            job.job = Job([world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program], environment, log, folder=job.folder)
+            with server.accept()[0]:
+                job.wait_for_step()
+                job.checkpoint()
+                job.kill()
+                job.forget_later_steps()
+                job.job = Job([world.cli / "mana_restart", "--ckpt-dir", job.directory], environment, log, folder=job.folder)
+                job.wait_until_answering()
+                job.go()
+                job.wait_for_step()
+                job.go()
+                job.finish(expected=11)
+        finally:
+            job.close()
+    if log.read_text(errors="replace").count("is a connection that was reset") != 1:
+        raise Failure("the restart does not say once that the connection was reset")
+
+
+# The first with MPICH: Open MPI's launcher puts all arguments into one variable, which may not be as long as this needs.
+TESTS = (environment_without_room, huge_pages_that_the_new_host_lacks, streams_are_the_new_jobs, streams_at_a_fixed_address,
+         connection_to_the_outside_is_reset)
 
 
 def run(world, report):

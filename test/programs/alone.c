@@ -2,7 +2,10 @@
 // A program without MPI: counts up to a checkpoint and on.  With `terminal`: it is in the foreground of its terminal, before and after.
 // It prints what the variable MANA_TEST_SAYS is in the end.  With `streams`: it reads a line before each step and after the last, and says on stdout and stderr what that was.
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
+// With `connected`: it has a connection to port MANA_TEST_PORT, which must be one that was reset in the end.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <sys/socket.h>
 #include <sys/shm.h>
 #include <termios.h>
 
@@ -44,6 +47,14 @@ static void check_segment(int id) {
   if (shmdt(kept) != 0) exit(17);
 }
 
+static int connected(void) {
+  const int got = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct sockaddr_in there = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  there.sin_port = htons((uint16_t)atoi(getenv("MANA_TEST_PORT")));
+  if (connect(got, (struct sockaddr*)&there, sizeof there) != 0) exit(19);
+  return got;
+}
+
 static void echo_line(void) {
   char line[64];
   if (fgets(line, sizeof line, stdin) == NULL) strcpy(line, "nothing\n");
@@ -55,6 +66,7 @@ int main(int argc, char** argv) {
   const int terminal = argc > 1 && strcmp(argv[1], "terminal") == 0;
   const int segment = argc > 1 && strcmp(argv[1], "segment") == 0;
   const int id = segment ? make_segment() : -1;
+  const int connection = argc > 1 && strcmp(argv[1], "connected") == 0 ? connected() : -1;
   const int streams = argc > 1 && strcmp(argv[1], "streams") == 0;
   Rendezvous meeting = rendezvous_open(0);
   long turns = 0;
@@ -68,6 +80,8 @@ int main(int argc, char** argv) {
   }
   if (segment && shmctl(id, IPC_RMID, NULL) != 0) return 18;
   if (streams) echo_line(), echo_line();
+  char byte;
+  if (connection >= 0 && (recv(connection, &byte, 1, 0) != -1 || errno != ECONNRESET || send(connection, "x", 1, MSG_NOSIGNAL) != -1)) return 20;
   // Through `environ`, of which such a program may have its own copy.
   if (environ != NULL && getenv("MANA_TEST_SAYS") != NULL) printf("says %s\n", getenv("MANA_TEST_SAYS"));
   printf("alone: %s\n", turns >= (streams ? 1 : 2) ? "counted" : "lost count");
