@@ -128,11 +128,15 @@ void restore_memory_flags(const std::vector<MemoryFlags>& flags) {
     advise(range, MemoryFlags::mergeable, MADV_MERGEABLE);
     advise(range, MemoryFlags::guard, kInstallGuard);
     lock(range);
-    if ((range.flags & MemoryFlags::lock_future) != 0) {
-      const bool on_fault = (range.flags & MemoryFlags::lock_future_on_fault) != 0;
-      if (mlockall(MCL_FUTURE | (on_fault ? MCL_ONFAULT : 0)) != 0)
-        loader::report("restart", loader::Error{"lock future memory (mlockall) again", errno});
-    }
+  }
+}
+
+void lock_future_memory(const std::vector<MemoryFlags>& flags) {
+  for (const MemoryFlags& range : flags) {
+    if ((range.flags & MemoryFlags::lock_future) == 0) continue;
+    const bool on_fault = (range.flags & MemoryFlags::lock_future_on_fault) != 0;
+    if (mlockall(MCL_FUTURE | (on_fault ? MCL_ONFAULT : 0)) != 0)
+      loader::report("restart", loader::Error{"lock future memory (mlockall) again", errno});
   }
 }
 

@@ -33,5 +33,7 @@ class ForkAll {
 };
 
 void restore_memory_flags(const std::vector<image::MemoryFlags>& flags);
+// mlockall(MCL_FUTURE).  Last of all: where little may be locked (RLIMIT_MEMLOCK), the lower half gets no more memory from then on.
+void lock_future_memory(const std::vector<image::MemoryFlags>& flags);
 
 }  // namespace mana::lower

@@ -333,6 +333,7 @@ int restart() {
   if (const Outcome made = restore_posix_timers(image->posix_timers(), tid_of); !made.ok()) return give_up(made.error());
   restore_timers(*image);
   queue_process_signals(image->pending_signals());
+  lock_future_memory(image->memory_flags());
   become_restored_thread(threads.main());
 }
 
