@@ -40,8 +40,9 @@ bool holds_a_device() {
 
 void watch_memory() {
   if (std::getenv("MANA_WATCH_MEMORY") == nullptr && !holds_a_device()) return;
-  if (!start_memory_thread()) return loader::report("launch", loader::Error{"start the thread that tells of unmapped memory", errno});
-  if (const auto watched = loader::watch_memory(tell_unmap); !watched.ok()) loader::report("launch", watched.error());
+  constexpr const char* kCure = "start the job again: its network may send from memory that was unmapped";
+  if (!start_memory_thread()) return loader::report("init", loader::Error{"start the thread that tells of unmapped memory", errno}.so(kCure));
+  if (const auto watched = loader::watch_memory(tell_unmap); !watched.ok()) loader::report("init", watched.error());
 }
 
 // An address that is not a multiple of the page size: whoever has patched munmap hears of the range, and the kernel refuses (EINVAL)

@@ -37,26 +37,14 @@ mana_call_lower:
         movq    %rdx, %r14
         movq    %fs:0, %rbx
         movq    BORROWED_FS(%r14), %rsi
-        testb   $SET_FS_BY_CALL, BORROWED_FLAGS(%r14)
-        jne     1f
-        wrfsbase %rsi
-        jmp     2f
-1:      movl    $ARCH_SET_FS, %edi
-        movl    $NR_arch_prctl, %eax
-        syscall
-2:      movq    BORROWED_STACK(%r14), %rsp
+        set_fs  BORROWED_FLAGS(%r14)
+        movq    BORROWED_STACK(%r14), %rsp
         movq    %r13, %rdi
         call    *%r12
         leaq    -32(%rbp), %rsp
-        testb   $SET_FS_BY_CALL, BORROWED_FLAGS(%r14)
-        jne     3f
-        wrfsbase %rbx
-        jmp     4f
-3:      movq    %rbx, %rsi
-        movl    $ARCH_SET_FS, %edi
-        movl    $NR_arch_prctl, %eax
-        syscall
-4:      popq    %r14
+        movq    %rbx, %rsi
+        set_fs  BORROWED_FLAGS(%r14)
+        popq    %r14
         popq    %r13
         popq    %r12
         popq    %rbx

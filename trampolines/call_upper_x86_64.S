@@ -31,28 +31,16 @@ mana_call_upper:
         movq    %rsi, %r13
         movq    %rdx, %rbx
         movq    RECORD_UPPER_FS(%rbx), %rsi
-        testb   $SET_FS_BY_CALL, RECORD_FLAGS(%rbx)
-        jne     1f
-        wrfsbase %rsi
-        jmp     2f
-1:      movl    $ARCH_SET_FS, %edi
-        movl    $NR_arch_prctl, %eax
-        syscall
-2:      movq    0(%r13), %rdi
+        set_fs  RECORD_FLAGS(%rbx)
+        movq    0(%r13), %rdi
         movq    8(%r13), %rsi
         movq    16(%r13), %rdx
         movq    24(%r13), %rcx
         movq    32(%r13), %r8
         call    *%r12
         movq    RECORD_LOWER_FS(%rbx), %rsi
-        testb   $SET_FS_BY_CALL, RECORD_FLAGS(%rbx)
-        jne     3f
-        wrfsbase %rsi
-        jmp     4f
-3:      movl    $ARCH_SET_FS, %edi
-        movl    $NR_arch_prctl, %eax
-        syscall
-4:      popq    %r13
+        set_fs  RECORD_FLAGS(%rbx)
+        popq    %r13
         .cfi_adjust_cfa_offset -8
         .cfi_restore %r13
         popq    %r12

@@ -396,11 +396,8 @@ def process_that_ends_leaves_its_robust_locks(world, log, mpi):
     folder = world.folder("locks")
     job = Meeting(world, "locks", [world.program("behave", mpi), "locks", folder], 2, log)
     try:
-        job.launch(mpi)
-        job.wait_for_step()
-        job.outlive_the_last_step(other_mpi(mpi))
+        job.launch_and_move(mpi)
     finally:
-        job.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

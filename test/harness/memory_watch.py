@@ -4,7 +4,7 @@ of the application's."""
 import os
 
 from .steps import Meeting
-from .world import MPIS, other_mpi
+from .world import MPIS
 
 
 def is_told(world, log, mpi):
@@ -12,12 +12,7 @@ def is_told(world, log, mpi):
     job.more |= {"LD_PRELOAD": os.fspath(world.build / "test" / "libmemory_watcher.so"), "MANA_WATCH_MEMORY": "1",
                  "UCX_MEM_MMAP_HOOK_MODE": "none", "UCX_MEM_EVENTS": "no",
                  "MEMORY_WATCHER_LOG": os.fspath(job.folder / "watched")}
-    try:
-        job.launch(mpi)
-        job.wait_for_step()
-        job.outlive_the_last_step(other_mpi(mpi))
-    finally:
-        job.close()
+    job.launch_and_move(mpi)
 
 
 def run(world, report):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The runner's side of rendezvous.h, for tests that decide by themselves what happens at a step."""
 from .processes import Failure, tail, wait_for
-from .world import Checkpointed
+from .world import Checkpointed, other_mpi
 
 
 class Meeting(Checkpointed):
@@ -35,6 +35,15 @@ class Meeting(Checkpointed):
         self.resume(mpi)
         self.go()
         self.finish()
+
+    def launch_and_move(self, mpi):
+        """For a program with one step: launched on `mpi`, restarted on another one there, to the end."""
+        try:
+            self.launch(mpi)
+            self.wait_for_step()
+            self.outlive_the_last_step(other_mpi(mpi))
+        finally:
+            self.close()
 
     def underway(self):
         (self.folder / f"underway.{self.step}").touch()

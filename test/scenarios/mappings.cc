@@ -6,16 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cinttypes>
 #include <fstream>
 
 #include "test/scenario.h"
+#include "test/scenarios/memory.h"
 
 namespace {
 
-using mana::test::Job;
-
-constexpr std::size_t kPage = 4096;
+using namespace mana::test;
 
 char* map_at(char* place, std::size_t bytes, int protection, int flags) {
   return static_cast<char*>(mmap(place, bytes, protection, MAP_ANONYMOUS | MAP_PRIVATE | flags, -1, 0));
@@ -25,16 +23,6 @@ char* map(std::size_t bytes, int flags = 0) { return map_at(nullptr, bytes, PROT
 // The call itself: UCX puts a function of its own in the place of libc's, which forgets the target.
 char* remap(char* from, std::size_t bytes, std::size_t new_bytes, int flags, char* to) {
   return reinterpret_cast<char*>(syscall(SYS_mremap, from, bytes, new_bytes, flags, to));
-}
-
-void fill(char* at, std::size_t bytes, int seed) {
-  for (std::size_t i = 0; i < bytes; i++) at[i] = static_cast<char>((i * 31 + static_cast<std::size_t>(seed)) % 251 + 1);
-}
-bool is_filled(const char* at, std::size_t bytes, int seed) {
-  for (std::size_t i = 0; i < bytes; i++) {
-    if (at[i] != static_cast<char>((i * 31 + static_cast<std::size_t>(seed)) % 251 + 1)) return false;
-  }
-  return true;
 }
 
 // In 200 pages of free room: by hint, fixed, not replacing, moved to a place, moved away from one that stays.
@@ -91,20 +79,7 @@ SCENARIO(mappings_lie_where_they_were_asked_for, .ranks = 2) {
   CHECK_EQ(munmap(rooms, 2 * kRoom), 0);
 }
 
-// "KernelPageSize" of the mapping that holds this address.
-uint64_t page_kilobytes(const void* address) {
-  std::ifstream maps("/proc/self/smaps");
-  std::string line;
-  uint64_t begin = 0, end = 0, kilobytes = 0;
-  for (bool inside = false; std::getline(maps, line);) {
-    if (sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) {
-      inside = reinterpret_cast<uint64_t>(address) >= begin && reinterpret_cast<uint64_t>(address) < end;
-    } else if (inside) {
-      sscanf(line.c_str(), "KernelPageSize: %" SCNu64, &kilobytes);
-    }
-  }
-  return kilobytes;
-}
+long page_kilobytes(const void* address) { return kilobytes_in_smaps(address, "KernelPageSize:"); }
 
 // The machine may have none reserved.  Whether it had, the runner is told (harness/surroundings.py); where they came back from an image,
 // they came back as huge pages, or a line says that the new host has none.
@@ -143,32 +118,18 @@ SCENARIO(reserved_huge_pages_stay, .ranks = 2) {
 }
 
 // "VmFlags" of the mapping that holds this address has "lo".
-bool is_locked(const void* address) {
-  std::ifstream maps("/proc/self/smaps");
-  std::string line;
-  uint64_t begin = 0, end = 0;
-  for (bool inside = false; std::getline(maps, line);) {
-    if (sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) {
-      inside = reinterpret_cast<uint64_t>(address) >= begin && reinterpret_cast<uint64_t>(address) < end;
-    } else if (inside && line.rfind("VmFlags:", 0) == 0) {
-      return line.find(" lo") != std::string::npos;
-    }
-  }
-  return false;
-}
-
 SCENARIO(memory_of_the_future_stays_locked, .ranks = 2) {
   const bool locks = mlockall(MCL_FUTURE | MCL_ONFAULT) == 0;  // an ordinary user may lock little
   char* before = map(4 * kPage);
   fill(before, 4 * kPage, 3);
-  CHECK_EQ(is_locked(before), locks);
+  CHECK_EQ(has_flag(before, "lo"), locks);
   job.checkpoint_here();
   CHECK(is_filled(before, 4 * kPage, 3));
-  CHECK_EQ(is_locked(before), locks);
+  CHECK_EQ(has_flag(before, "lo"), locks);
   char* after = map(4 * kPage);
-  CHECK_EQ(is_locked(after), locks);
+  CHECK_EQ(has_flag(after, "lo"), locks);
   CHECK_EQ(munlockall(), 0);
-  CHECK(!is_locked(before) && !is_locked(map(kPage)));
+  CHECK(!has_flag(before, "lo") && !has_flag(map(kPage), "lo"));
   munmap(before, 4 * kPage);
   munmap(after, 4 * kPage);
 }

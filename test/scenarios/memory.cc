@@ -14,12 +14,11 @@
 #include <thread>
 
 #include "test/scenario.h"
+#include "test/scenarios/memory.h"
 
 namespace {
 
-using mana::test::Job;
-
-constexpr std::size_t kPage = 4096;
+using namespace mana::test;
 
 char* map(std::size_t bytes, int protection = PROT_READ | PROT_WRITE, int more_flags = MAP_PRIVATE) {
   return static_cast<char*>(mmap(nullptr, bytes, protection, MAP_ANONYMOUS | more_flags, -1, 0));
@@ -27,16 +26,6 @@ char* map(std::size_t bytes, int protection = PROT_READ | PROT_WRITE, int more_f
 
 char* map_at(char* place, std::size_t bytes, int protection, int flags) {
   return static_cast<char*>(mmap(place, bytes, protection, MAP_ANONYMOUS | flags, -1, 0));
-}
-
-void fill(char* at, std::size_t bytes, int seed) {
-  for (std::size_t i = 0; i < bytes; i++) at[i] = static_cast<char>((i * 31 + static_cast<std::size_t>(seed)) % 251 + 1);
-}
-bool is_filled(const char* at, std::size_t bytes, int seed) {
-  for (std::size_t i = 0; i < bytes; i++) {
-    if (at[i] != static_cast<char>((i * 31 + static_cast<std::size_t>(seed)) % 251 + 1)) return false;
-  }
-  return true;
 }
 
 // Whether the kernel can read there (a fault would end the test).
@@ -47,23 +36,6 @@ bool is_readable(const char* at) {
   close(ends[0]);
   close(ends[1]);
   return readable;
-}
-
-// VmFlags of the mapping that holds this address.
-bool has_flag(const void* address, const char* flag) {
-  FILE* maps = fopen("/proc/self/smaps", "re");
-  char line[1024];
-  uint64_t begin = 0, end = 0;
-  bool found = false, inside = false;
-  while (maps != nullptr && fgets(line, sizeof line, maps) != nullptr) {
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) {
-      inside = reinterpret_cast<uint64_t>(address) >= begin && reinterpret_cast<uint64_t>(address) < end;
-    } else if (inside && strncmp(line, "VmFlags:", 8) == 0) {
-      found = strstr(line, (std::string(" ") + flag).c_str()) != nullptr;
-    }
-  }
-  if (maps != nullptr) fclose(maps);
-  return found;
 }
 
 int in_child(const std::function<int()>& body) {
@@ -122,21 +94,6 @@ SCENARIO(memory_kept_from_children_is_saved_and_stays_kept, .ranks = 2) {
   munmap(wiped, bytes);
 }
 
-// How much of the mapping that holds this address lies in huge pages.
-uint64_t huge_kilobytes(const void* address) {
-  std::ifstream maps("/proc/self/smaps");
-  std::string line;
-  uint64_t begin = 0, end = 0, kilobytes = 0;
-  for (bool inside = false; std::getline(maps, line);) {
-    if (sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " ", &begin, &end) == 2) {
-      inside = reinterpret_cast<uint64_t>(address) >= begin && reinterpret_cast<uint64_t>(address) < end;
-    } else if (inside) {
-      sscanf(line.c_str(), "AnonHugePages: %" SCNu64, &kilobytes);
-    }
-  }
-  return kilobytes;
-}
-
 // Whether the kernel gave huge pages is left to the runner (harness/surroundings.py): it may have none.
 SCENARIO(memory_in_huge_pages_stays, .ranks = 2) {
   constexpr std::size_t kHuge = 2 << 20, kBytes = 4 * kHuge;
@@ -145,7 +102,7 @@ SCENARIO(memory_in_huge_pages_stays, .ranks = 2) {
   CHECK_EQ(madvise(memory, kBytes, MADV_HUGEPAGE), 0);
   fill(memory, kBytes, 3);
   if (const char* folder = getenv("MANA_TEST_DIR")) {
-    std::ofstream(folder + std::string("/huge.") + std::to_string(job.rank)) << huge_kilobytes(memory);
+    std::ofstream(folder + std::string("/huge.") + std::to_string(job.rank)) << kilobytes_in_smaps(memory, "AnonHugePages:");
   }
   job.checkpoint_here();
   CHECK(is_filled(memory, kBytes, 3));

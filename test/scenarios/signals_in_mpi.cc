@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "test/scenario.h"
+#include "test/scenarios/signals.h"
 
 namespace {
 
@@ -33,26 +34,9 @@ void on_tick(int) {
   ticks++;
 }
 
-class Handled {
- public:
-  Handled(int signal, void (*handler)(int)) : signal_(signal) {
-    struct sigaction action = {};
-    action.sa_handler = handler;
-    action.sa_flags = SA_RESTART;
-    sigaction(signal, &action, &before_);
-  }
-  ~Handled() { sigaction(signal_, &before_, nullptr); }
-  Handled(const Handled&) = delete;
-  Handled& operator=(const Handled&) = delete;
-
- private:
-  int signal_;
-  struct sigaction before_ = {};
-};
-
 // The main threads stand in a receive until both helpers are done; every signal of the helpers is handled meanwhile.
 SCENARIO(handlers_run_while_the_thread_is_inside_mpi, .ranks = 2, .threads = MPI_THREAD_MULTIPLE) {
-  const Handled user(SIGUSR1, on_signal);
+  const mana::test::Handled user(SIGUSR1, on_signal, SA_RESTART);
   handled = in_wrong_thread = 0;
   own_number = 4711;
   const pthread_t main_thread = pthread_self();
@@ -85,7 +69,7 @@ SCENARIO(handlers_run_while_the_thread_is_inside_mpi, .ranks = 2, .threads = MPI
 
 // An interval timer goes off all the while: in short calls, in blocking ones, in collectives.
 SCENARIO(interval_timer_ticks_through_calls_of_mpi, .ranks = 2) {
-  const Handled alarmed(SIGALRM, on_tick);
+  const mana::test::Handled alarmed(SIGALRM, on_tick, SA_RESTART);
   ticks = 0;
   const itimerval often{{0, 500}, {0, 500}}, off{};
   CHECK_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
@@ -115,7 +99,7 @@ SCENARIO(interval_timer_ticks_through_calls_of_mpi, .ranks = 2) {
 
 // The kernel arms such a timer again when its signal is taken: until then it says that no time is left.
 SCENARIO(periodic_timer_whose_signal_is_blocked_goes_on, .ranks = 2) {
-  const Handled alarmed(SIGALRM, on_tick);
+  const mana::test::Handled alarmed(SIGALRM, on_tick, SA_RESTART);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGALRM);
