@@ -71,6 +71,9 @@ long move_above(const MakingDescriptors& making, long made);
 
 // For code without libc.  Like sys::open_read.
 long open_above(const char* path, int more_flags = 0);
+// For a file that is read and closed again while the application stands still: nobody is there to be kept apart from, so it
+// may have one of the application's numbers meanwhile.
+long open_for_a_moment(const char* path);
 
 // What execve gives to the new program: the limit as the application knows it.  When it failed, all
 // is as before.

@@ -27,7 +27,7 @@ uint64_t as_argument(int number) { return static_cast<uint64_t>(number); }
 bool read_fdinfo(int number, Descriptor& into) {
   char path[64];
   TextLine(path, sizeof path).add("/proc/self/fdinfo/").decimal(number);
-  const long file = open_above(path);
+  const long file = open_for_a_moment(path);
   if (sys::failed(file)) return false;
   char text[256];
   const long got = sys::read(static_cast<int>(file), text, sizeof text - 1);
@@ -71,6 +71,8 @@ Outcome describe(int number, Descriptor& into) {
   const long seen = sys::raw(__NR_fstat, as_argument(number), sys::bits(&status));
   if (sys::failed(seen)) return Error{"fstat", sys::error_of(seen)}.at(link);
   into.kind = kind_of(status.st_mode);
+  into.device = status.st_dev;
+  into.inode = status.st_ino;
   into.same_as = number;
   if (into.kind == DescriptorKind::other) return Done{};
   struct stat named;

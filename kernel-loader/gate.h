@@ -176,7 +176,8 @@ struct Descriptor {
                     // the lowest
   int32_t standard_number;  // kind standard: 0, 1 or 2
   int64_t offset;
-  uint32_t unlinked;  // the file has no name any more: cannot be opened again
+  uint64_t device, inode;  // of the file
+  uint32_t unlinked;       // the file has no name any more: cannot be opened again
   uint32_t reserved;
   char path[kPathSize];
 };

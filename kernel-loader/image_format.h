@@ -15,7 +15,7 @@
 
 namespace mana::image {
 
-inline constexpr uint32_t kImageVersion = 1;
+inline constexpr uint32_t kImageVersion = 2;  // 2: shorter descriptors
 inline constexpr uint64_t kImageMagic = 0x4547414d49414e4d;  // "MNAIMAGE"
 inline constexpr char kNoteName[] = "MANA";
 inline constexpr uint64_t kBlockBytes = 4 << 20;
@@ -26,7 +26,7 @@ enum class NoteType : uint32_t {
   blocks,       // BlockRecord[]
   threads,      // ThreadState[], main thread first
   gate,         // loader::GateState
-  descriptors,  // loader::Descriptor[]
+  descriptors,  // loader::Descriptor, each only up to the end of its path and padded to 8 bytes
   strings,      // zero-terminated; offsets point here
   process,      // ProcessState
   contents,     // what of a descriptor open() does not bring back: ContentsRecord, then its ItemRecords with their bytes

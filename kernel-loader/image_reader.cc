@@ -13,10 +13,8 @@
 #include <mutex>
 #include <thread>
 
+#include "kernel-loader/checksum.h"
 #include "kernel-loader/layout.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 namespace mana::image {
 namespace {
@@ -97,11 +95,15 @@ Complaint ImageFile::read_notes() {
     return "format version " + number(header_->version) + " is newer than this mana (" + number(kImageVersion) +
            "): restart it with the version that wrote it, or a newer one";
   }
+  if (header_->version < kImageVersion) {
+    return "format version " + number(header_->version) + " is older than what this mana reads (" + number(kImageVersion) +
+           "): restart it with the version that wrote it";
+  }
   const uint64_t stored = header_->notes_checksum;
   const auto at = static_cast<std::size_t>(reinterpret_cast<const char*>(header_) - front_.data()) +
                   offsetof(ImageHeader, notes_checksum);
   std::memset(front_.data() + at, 0, sizeof stored);
-  const uint64_t computed = XXH3_64bits(front_.data(), front_.size());
+  const uint64_t computed = checksum_of(front_.data(), front_.size());
   std::memcpy(front_.data() + at, &stored, sizeof stored);
   if (computed != stored) return "damaged: its notes do not have the checksum they were written with; choose another generation";
   if (length_ != header_->file_bytes) {
@@ -211,17 +213,16 @@ Complaint ImageFile::verify(int threads) const {
   const auto work = [&] {
     std::vector<char> buffer(kReadBytes);
     for (std::size_t i = next++; i < blocks_.size(); i = next++) {
-      XXH3_state_t state;
-      XXH3_64bits_reset(&state);
+      Checksum checksum;
       for (uint64_t done = 0; done < blocks_[i].bytes;) {
         const uint64_t piece = std::min<uint64_t>(kReadBytes, blocks_[i].bytes - done);
         if (!read_exactly(descriptor_, buffer.data(), piece, blocks_[i].file_offset + done)) {
           return complain("cannot be read at offset " + number(blocks_[i].file_offset + done) + ": " + std::strerror(errno));
         }
-        XXH3_64bits_update(&state, buffer.data(), piece);
+        checksum.update(buffer.data(), piece);
         done += piece;
       }
-      if (XXH3_64bits_digest(&state) != blocks_[i].checksum) {
+      if (checksum.value() != blocks_[i].checksum) {
         complain("damaged: the block at offset " + number(blocks_[i].file_offset) +
                  " does not have the checksum it was written with; choose another generation");
       }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "lower/descriptor_contents.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
+#include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
+#include "kernel-loader/descriptor_line.h"
+#include "lower/proc_file.h"
 #include "lower/rank_process.h"
 
 namespace mana::lower {
@@ -73,20 +75,43 @@ std::map<int, Contents> read_contents(std::string_view note) {
   return all;
 }
 
+void append(std::string& note, const loader::Descriptor& descriptor) {
+  const std::size_t path_bytes = strnlen(descriptor.path, sizeof descriptor.path - 1) + 1;
+  note.append(reinterpret_cast<const char*>(&descriptor), offsetof(loader::Descriptor, path) + path_bytes);
+  note.resize(padded(note.size()));
+}
+
 Descriptors read_descriptors(std::string_view note) {
-  Descriptors all(note.size() / sizeof(loader::Descriptor));
-  if (!all.empty()) std::memcpy(all.data(), note.data(), all.size() * sizeof all[0]);
+  constexpr std::size_t kHead = offsetof(loader::Descriptor, path);
+  static_assert(kHead % 8 == 0);
+  Descriptors all;
+  while (note.size() > kHead) {
+    const std::size_t bytes = kHead + strnlen(note.data() + kHead, note.size() - kHead) + 1;
+    if (bytes > sizeof(loader::Descriptor) || padded(bytes) > note.size()) break;
+    std::memcpy(&all.emplace_back(), note.data(), bytes);
+    note.remove_prefix(padded(bytes));
+  }
   return all;
 }
 
+SeenDescriptors::SeenDescriptors(Descriptors all) : all_(std::move(all)) {
+  for (const loader::Descriptor& one : all_) by_inode_[inode_of(one)].push_back(&one);
+}
+
+const loader::Descriptor* SeenDescriptors::find(int number) const {
+  const auto at = std::lower_bound(all_.begin(), all_.end(), number,
+                                   [](const loader::Descriptor& one, int wanted) { return one.number < wanted; });
+  return at != all_.end() && at->number == number ? &*at : nullptr;
+}
+
+const std::vector<const loader::Descriptor*>& SeenDescriptors::of(const Inode& inode) const {
+  static const std::vector<const loader::Descriptor*> none;
+  const auto known = by_inode_.find(inode);
+  return known != by_inode_.end() ? known->second : none;
+}
+
 std::string fdinfo(int number) {
-  const int file = open(("/proc/self/fdinfo/" + std::to_string(number)).c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return {};
-  std::string text;
-  char piece[4096];
-  for (ssize_t got; (got = read(file, piece, sizeof piece)) > 0;) text.append(piece, static_cast<std::size_t>(got));
-  close(file);
-  return text;
+  return read_and_close(static_cast<int>(loader::open_for_a_moment(("/proc/self/fdinfo/" + std::to_string(number)).c_str())));
 }
 
 std::string field(const std::string& text, const char* key) {

@@ -8,6 +8,7 @@
 // (fcntl_locking(2)).
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -73,6 +74,7 @@ struct Contents {
 
 // --- image side
 void append(std::string& note, const Contents& contents);
+void append(std::string& note, const loader::Descriptor& descriptor);
 std::map<int, Contents> read_contents(std::string_view note);  // what does not make sense ends it
 
 struct SavedDescriptors {
@@ -88,13 +90,34 @@ loader::Outcome arm_timer_descriptors(const image::ImageFile& image);
 
 // --- shared between the files of this part
 using Descriptors = std::vector<loader::Descriptor>;
-Descriptors read_descriptors(std::string_view note);
+Descriptors read_descriptors(std::string_view note);  // what does not make sense ends it
+
+struct Inode {
+  uint64_t device, number;
+  auto operator<=>(const Inode&) const = default;
+};
+inline Inode inode_of(const loader::Descriptor& descriptor) { return {descriptor.device, descriptor.inode}; }
+
+// The application's descriptors while it stands still.  It may have very many: nothing here asks each about each.
+class SeenDescriptors {
+ public:
+  explicit SeenDescriptors(Descriptors all);
+  SeenDescriptors(const SeenDescriptors&) = delete;
+  const Descriptors& all() const { return all_; }  // ascending by number
+  const loader::Descriptor* find(int number) const;
+  // All of the inode, ascending by number.
+  const std::vector<const loader::Descriptor*>& of(const Inode& inode) const;
+
+ private:
+  const Descriptors all_;
+  std::map<Inode, std::vector<const loader::Descriptor*>> by_inode_;
+};
 std::string fdinfo(int number);
 // The rest of the line that starts with `key`; empty: there is none.
 std::string field(const std::string& text, const char* key);
 
 // Sockets (descriptor_sockets.cc).  Text: why not; empty: saved.
-std::string save_socket(const loader::Descriptor& descriptor, const Descriptors& all, Contents& into);
+std::string save_socket(const loader::Descriptor& descriptor, const SeenDescriptors& all, Contents& into);
 loader::Result<int> make_socket(const Contents& contents, const std::map<int, Contents>& all,
                                 std::map<int, int>& other_ends);
 loader::Outcome fill_socket(int descriptor, const Contents& contents, int other_end);

@@ -8,11 +8,11 @@
 #include "lower/descriptor_identity.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <map>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "kernel-loader/inherited.h"
 
@@ -25,14 +25,6 @@ using loader::Inherited;
 
 constexpr int kStandardStreams = 3;
 constexpr std::size_t kMarks = 64;  // signal numbers 1 to 64
-
-using Inode = std::pair<dev_t, ino_t>;
-
-Inode inode_of(int number) {
-  struct stat status {};
-  fstat(number, &status);
-  return {status.st_dev, status.st_ino};
-}
 
 // Labels of those that may share one: all of one inode.
 void label_group(const std::vector<int>& numbers, const std::vector<std::size_t>& group,
@@ -79,30 +71,41 @@ void set_inherited(Descriptor& descriptor, int inherited) {
   }
 }
 
-}  // namespace
+// One open file has one inode and one way of access.
+struct Candidate {
+  int number;
+  Inode inode;
+  int access;
+};
 
-std::vector<std::size_t> label_open_files(const std::vector<int>& numbers) {
-  std::vector<std::size_t> labels(numbers.size());
-  std::map<Inode, std::vector<std::size_t>> groups;
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    labels[i] = i;
-    groups[inode_of(numbers[i])].push_back(i);
+// For each the index of one that has the same open file, the same index for all of them.
+std::vector<std::size_t> label_open_files(const std::vector<Candidate>& candidates) {
+  std::vector<int> numbers;
+  std::vector<std::size_t> labels;
+  std::map<std::pair<Inode, int>, std::vector<std::size_t>> groups;
+  for (const Candidate& one : candidates) {
+    groups[{one.inode, one.access}].push_back(labels.size());
+    numbers.push_back(one.number);
+    labels.push_back(labels.size());
   }
-  for (const auto& [inode, group] : groups) {
+  for (const auto& [may_be_one, group] : groups) {
     if (group.size() > 1) label_group(numbers, group, labels);
   }
   return labels;
 }
 
+}  // namespace
+
 void identify_descriptors(Descriptors& all) {
   int inherited_count = 0;
   const Inherited* inherited = loader::inherited_descriptors(inherited_count);
-  std::vector<int> numbers;
-  for (const Descriptor& one : all) numbers.push_back(one.number);
+  std::vector<Candidate> candidates;
+  for (const Descriptor& one : all) candidates.push_back({one.number, inode_of(one), one.flags & O_ACCMODE});
   for (int i = 0; i < inherited_count; ++i) {
-    if (inherited[i].kept >= 0) numbers.push_back(inherited[i].kept);
+    const Inherited& one = inherited[i];
+    if (one.kept >= 0) candidates.push_back({one.kept, {one.device, one.inode}, fcntl(one.kept, F_GETFL) & O_ACCMODE});
   }
-  const std::vector<std::size_t> labels = label_open_files(numbers);
+  const std::vector<std::size_t> labels = label_open_files(candidates);
 
   std::map<std::size_t, int> lowest;  // by label
   for (std::size_t i = 0; i < all.size(); ++i)
@@ -114,7 +117,7 @@ void identify_descriptors(Descriptors& all) {
     for (int j = 0; j < inherited_count; ++j) {
       const bool same = inherited[j].kept >= 0 ? labels[kept++] == labels[i]
                                                : Inode{inherited[j].device, inherited[j].inode} ==
-                                                     inode_of(all[i].number);
+                                                     inode_of(all[i]);
       if (same && (!best || preference(all[i], inherited[j].number) < preference(all[i], *best)))
         best = inherited[j].number;
     }

@@ -4,14 +4,9 @@
 // stands still.
 #pragma once
 
-#include <vector>
-
 #include "lower/descriptor_contents.h"
 
 namespace mana::lower {
-
-// For each number the index of one that has the same open file, the same index for all of them.
-std::vector<std::size_t> label_open_files(const std::vector<int>& numbers);
 
 // Sets same_as, and the kinds standard and inherited.
 void identify_descriptors(Descriptors& all);

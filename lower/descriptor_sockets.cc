@@ -139,12 +139,6 @@ std::optional<UnixState> unix_state(uint64_t inode) {
   return state;
 }
 
-uint64_t inode_of(int number) {
-  struct stat status {};
-  fstat(number, &status);
-  return status.st_ino;
-}
-
 // With a peek offset each peek begins behind what the last one returned (SO_PEEK_OFF, socket(7)).
 std::string peek_messages(int number, int type, bool ends, Contents& into) {
   const int before = int_option(number, SO_PEEK_OFF);
@@ -168,12 +162,9 @@ std::string peek_messages(int number, int type, bool ends, Contents& into) {
   return why;
 }
 
-int number_of_inode(uint64_t inode, const Descriptors& all) {
-  for (const Descriptor& one : all) {
-    if (std::strncmp(one.path, "socket:", 7) != 0 || one.kind == DescriptorKind::inherited ||
-        one.kind == DescriptorKind::standard)
-      continue;
-    if (inode_of(one.number) == inode) return one.number;
+int lowest_of_inode(const Inode& inode, const SeenDescriptors& all) {
+  for (const Descriptor* one : all.of(inode)) {
+    if (one->kind != DescriptorKind::inherited && one->kind != DescriptorKind::standard) return one->number;
   }
   return -1;
 }
@@ -187,8 +178,9 @@ void set_socket(Contents& into, int family, int type, int protocol, SocketState 
   into.words[4] = SOMAXCONN;
 }
 
-std::string save_unix(int number, int type, const Descriptors& all, Contents& into) {
-  const std::optional<UnixState> state = unix_state(inode_of(number));
+std::string save_unix(const Descriptor& descriptor, int type, const SeenDescriptors& all, Contents& into) {
+  const int number = descriptor.number;
+  const std::optional<UnixState> state = unix_state(descriptor.inode);
   if (!state) return "the kernel does not tell its other end (CONFIG_UNIX_DIAG)";
   if (const std::string passed = field(fdinfo(number), "scm_fds:"); std::atoi(passed.c_str()) != 0)
     return "descriptors are on their way in it";
@@ -196,7 +188,7 @@ std::string save_unix(int number, int type, const Descriptors& all, Contents& in
   socklen_t length = sizeof peer;
   const bool connected = state->peer != 0 || getpeername(number, reinterpret_cast<sockaddr*>(&peer), &length) == 0;
   if (int_option(number, SO_ACCEPTCONN) == 0 && connected) {
-    const int other = state->peer == 0 ? -1 : number_of_inode(state->peer, all);
+    const int other = state->peer == 0 ? -1 : lowest_of_inode({descriptor.device, state->peer}, all);
     into.kind = ContentsKind::socket_pair;
     into.words[0] = static_cast<uint64_t>(other);
     into.words[1] = static_cast<uint64_t>(type);
@@ -325,11 +317,11 @@ Result<int> make_single(const Contents& contents) {
 
 }  // namespace
 
-std::string save_socket(const Descriptor& descriptor, const Descriptors& all, Contents& into) {
+std::string save_socket(const Descriptor& descriptor, const SeenDescriptors& all, Contents& into) {
   const int number = descriptor.number;
   const int family = int_option(number, SO_DOMAIN), type = int_option(number, SO_TYPE);
   save_options(number, into);
-  if (family == AF_UNIX) return save_unix(number, type, all, into);
+  if (family == AF_UNIX) return save_unix(descriptor, type, all, into);
   if (family == AF_INET || family == AF_INET6)
     return save_internet(number, family, type, int_option(number, SO_PROTOCOL), into);
   return "of an address family that cannot be made again (" + std::to_string(family) + ")";

@@ -47,28 +47,16 @@ bool ends(const std::string& text, const std::string& with) {
 
 std::string failure(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
 
-// Maps and descriptors that belong to an inode.
-struct Inode {
-  dev_t device;
-  ino_t number;
-  bool operator==(const Inode&) const = default;
-};
-Inode inode_of(int number) {
-  struct stat status {};
-  fstat(number, &status);
-  return {status.st_dev, status.st_ino};
+bool is_the_launchers(const Descriptor& descriptor) {
+  return descriptor.kind == DescriptorKind::standard || descriptor.kind == DescriptorKind::inherited;
 }
 
-// The lowest number whose open file is of the same inode and kind.
-int first_of_inode(int number, const Descriptors& all) {
-  const Inode mine = inode_of(number);
-  for (const Descriptor& other : all) {
-    if (other.number >= number) break;
-    if (inode_of(other.number) == mine && other.kind != DescriptorKind::standard &&
-        other.kind != DescriptorKind::inherited)
-      return other.number;
+// The lowest number whose open file is of the same inode and made again with it.
+int first_of_inode(const Descriptor& descriptor, const SeenDescriptors& all) {
+  for (const Descriptor* one : all.of(inode_of(descriptor))) {
+    if (!is_the_launchers(*one)) return one->number;
   }
-  return number;
+  return descriptor.number;
 }
 
 // "1: FLOCK  ADVISORY  WRITE 8792 fe:00:10954784 0 EOF" (proc_pid_fdinfo(5)); the process's own POSIX locks are shown
@@ -148,7 +136,7 @@ void save_mappings(const Inode& inode, Contents& into) {
 }
 
 // A regular file that no path leads to.
-std::string save_nameless(const Descriptor& descriptor, const Descriptors& all, Contents& into) {
+std::string save_nameless(const Descriptor& descriptor, const SeenDescriptors& all, Contents& into) {
   const std::string path = descriptor.path;
   struct stat status {};
   struct statfs system {};
@@ -159,7 +147,7 @@ std::string save_nameless(const Descriptor& descriptor, const Descriptors& all, 
   if (static_cast<unsigned long>(system.f_type) == kHugeTlbMagic) return "file in huge pages";
   if ((descriptor.flags & O_PATH) != 0) return "deleted file, open as a path only";
   into.kind = starts(path, "/memfd:") ? ContentsKind::memfd : ContentsKind::unlinked;
-  into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor.number, all));
+  into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor, all));
   into.words[1] = static_cast<uint64_t>(status.st_size);
   into.words[2] = status.st_mode & 07777;
   if (into.words[0] != static_cast<uint64_t>(descriptor.number)) return {};
@@ -229,7 +217,7 @@ bool watches(int epoll, int number) {
   return compared == 0 || (compared < 0 && (errno == ENOSYS || errno == EPERM));  // this kernel does not tell
 }
 
-std::string save_epoll(int number, const std::string& info, const Descriptors& all, Contents& into) {
+std::string save_epoll(int number, const std::string& info, const SeenDescriptors& all, Contents& into) {
   into.kind = ContentsKind::epoll;
   for (std::size_t at = 0; (at = info.find("tfd:", at)) != std::string::npos; ++at) {
     int watched = -1;
@@ -237,9 +225,7 @@ std::string save_epoll(int number, const std::string& info, const Descriptors& a
     unsigned long long data = 0;
     if (std::sscanf(info.c_str() + at, "tfd: %d events: %x data: %llx", &watched, &events, &data) != 3)
       return "its set is not told";
-    const bool known =
-        std::any_of(all.begin(), all.end(), [&](const Descriptor& one) { return one.number == watched; });
-    if (!known || !watches(number, watched))
+    if (all.find(watched) == nullptr || !watches(number, watched))
       return "it watches an open file whose number " + std::to_string(watched) + " was closed";
     into.add(ItemKind::watch, {}, static_cast<uint64_t>(watched), events, data);
   }
@@ -254,7 +240,7 @@ bool is_inode(const Path& path, const Inode& inode) {
   return lstat(path.c_str(), &status) == 0 && Inode{status.st_dev, status.st_ino} == inode;
 }
 
-std::vector<Path> likely_places(const Descriptors& all) {
+std::vector<Path> likely_places(const SeenDescriptors& all) {
   std::vector<Path> places;
   const auto with_parents = [&](const Path& start) {
     for (Path at = start; at.is_absolute(); at = at.parent_path()) {
@@ -264,7 +250,7 @@ std::vector<Path> likely_places(const Descriptors& all) {
   };
   std::error_code ignored;
   with_parents(std::filesystem::current_path(ignored));
-  for (const Descriptor& one : all) {
+  for (const Descriptor& one : all.all()) {
     if (one.path[0] == '/') with_parents(one.path);
   }
   for (const char* variable : {"HOME", "TMPDIR"}) {
@@ -274,7 +260,7 @@ std::vector<Path> likely_places(const Descriptors& all) {
   return places;
 }
 
-std::string path_of_inode(const Inode& inode, const Descriptors& all) {
+std::string path_of_inode(const Inode& inode, const SeenDescriptors& all) {
   const std::vector<Path> places = likely_places(all);
   for (const Path& place : places) {
     if (is_inode(place, inode)) return place;
@@ -289,7 +275,7 @@ std::string path_of_inode(const Inode& inode, const Descriptors& all) {
   return {};
 }
 
-std::string save_inotify(int number, const std::string& info, const Descriptors& all, Contents& into) {
+std::string save_inotify(int number, const std::string& info, const SeenDescriptors& all, Contents& into) {
   into.kind = ContentsKind::inotify;
   int unread = 0;
   if (ioctl(number, FIONREAD, &unread) != 0 || unread != 0) return "it has events that were not read yet";
@@ -324,7 +310,7 @@ std::string copy_pipe(int reader, int capacity, Contents& into) {
   if (ioctl(reader, FIONREAD, &unread) != 0) return failure("FIONREAD");
   if (unread == 0) return {};
   Pipe copy;
-  if (copy.ends[0] < 0 || fcntl(copy.ends[1], F_SETPIPE_SZ, capacity) < 0)
+  if (copy.ends[0] < 0 || (fcntl(copy.ends[1], F_GETPIPE_SZ) != capacity && fcntl(copy.ends[1], F_SETPIPE_SZ, capacity) < 0))
     return failure("make a pipe of its capacity");
   const ssize_t copied = tee(reader, copy.ends[1], static_cast<std::size_t>(unread), SPLICE_F_NONBLOCK);
   if (copied != unread) return copied < 0 ? failure("tee") : "its bytes cannot be copied at once";
@@ -339,7 +325,7 @@ std::string copy_pipe(int reader, int capacity, Contents& into) {
   return {};
 }
 
-std::string save_pipe(const Descriptor& descriptor, const Descriptors& all, Contents& into) {
+std::string save_pipe(const Descriptor& descriptor, const SeenDescriptors& all, Contents& into) {
   const bool named = descriptor.path[0] == '/' && !ends(descriptor.path, " (deleted)");
   into.kind = named ? ContentsKind::fifo : ContentsKind::pipe;
   if ((descriptor.flags & O_PATH) != 0) return "FIFO, open as a path only";
@@ -347,21 +333,22 @@ std::string save_pipe(const Descriptor& descriptor, const Descriptors& all, Cont
   fstat(descriptor.number, &status);
   const int capacity = fcntl(descriptor.number, F_GETPIPE_SZ);
   if (capacity <= 0) return failure("F_GETPIPE_SZ");
-  into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor.number, all));
+  into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor, all));
   into.words[1] = static_cast<uint64_t>(capacity);
   into.words[3] = status.st_mode & 07777;
   if ((descriptor.flags & O_ACCMODE) == O_WRONLY) return {};
   // The bytes are saved once, with the first that can read them.
-  for (const Descriptor& other : all) {
-    if (other.number >= descriptor.number) break;
-    if ((other.flags & O_ACCMODE) != O_WRONLY && inode_of(other.number) == inode_of(descriptor.number)) return {};
+  for (const Descriptor* other : all.of(inode_of(descriptor))) {
+    if (other->number >= descriptor.number) break;
+    if ((other->flags & O_ACCMODE) != O_WRONLY) return {};
   }
   return copy_pipe(descriptor.number, capacity, into);
 }
 
 // --- terminals
-std::optional<int> master_of(const std::string& slave, const Descriptors& all) {
-  for (const Descriptor& one : all) {
+std::optional<int> master_of(const std::string& slave, const SeenDescriptors& all) {
+  for (const Descriptor& one : all.all()) {
+    if (one.kind != DescriptorKind::device) continue;
     const std::string index = field(fdinfo(one.number), "tty-index:");
     if (!index.empty() && "/dev/pts/" + std::to_string(std::atoi(index.c_str())) == slave) return one.number;
   }
@@ -375,7 +362,7 @@ void save_setting(int number, unsigned long request, uint64_t which, Contents& i
     into.add(ItemKind::terminal, std::string(reinterpret_cast<char*>(&value), sizeof value), which);
 }
 
-std::string save_terminal(const Descriptor& descriptor, const std::string& info, const Descriptors& all, Contents& into,
+std::string save_terminal(const Descriptor& descriptor, const std::string& info, const SeenDescriptors& all, Contents& into,
                           bool* is_one) {
   const bool master = !field(info, "tty-index:").empty();
   if (!master && !starts(descriptor.path, "/dev/pts/")) return {};
@@ -413,13 +400,11 @@ bool is_message_queue(int number) {
 }
 
 // Why it cannot be saved; empty: it is, and `is_needed` says whether `into` is to be in the image.
-std::string save_one(const Descriptor& descriptor, const Descriptors& all, Contents& into, bool& is_needed) {
+std::string save_one(const Descriptor& descriptor, const SeenDescriptors& all, Contents& into, bool& is_needed) {
   const int number = descriptor.number;
   const std::string path = descriptor.path, info = fdinfo(number);
-  if (descriptor.kind == DescriptorKind::standard || descriptor.kind == DescriptorKind::inherited ||
-      descriptor.same_as != number)
-    return {};
-  if (is_message_queue(number)) return "a POSIX message queue belongs to its host";
+  if (is_the_launchers(descriptor) || descriptor.same_as != number) return {};
+  if (descriptor.kind == DescriptorKind::file && is_message_queue(number)) return "a POSIX message queue belongs to its host";
   if (std::string why = save_locks(descriptor, info, into); !why.empty()) return why;
   if (descriptor.kind == DescriptorKind::device) {
     if (has_state(path)) return "device with a state of its own";
@@ -447,17 +432,18 @@ std::string save_one(const Descriptor& descriptor, const Descriptors& all, Conte
 
 SavedDescriptors save_descriptors() {
   SavedDescriptors saved;
-  Descriptors all;
+  Descriptors described_ones;
   const auto each = [](const Descriptor& descriptor, void* closure) {
     static_cast<Descriptors*>(closure)->push_back(descriptor);
     return true;
   };
-  const auto described = loader::describe_descriptors(each, &all);
+  const auto described = loader::describe_descriptors(each, &described_ones);
   if (!described.ok())
     saved.error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
-  identify_descriptors(all);
-  for (const Descriptor& descriptor : all) {
-    saved.table.append(reinterpret_cast<const char*>(&descriptor), sizeof descriptor);
+  identify_descriptors(described_ones);
+  const SeenDescriptors all(std::move(described_ones));
+  for (const Descriptor& descriptor : all.all()) {
+    append(saved.table, descriptor);
     Contents contents;
     contents.number = descriptor.number;
     bool is_needed = false;

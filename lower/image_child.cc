@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -12,60 +14,76 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 
+#include "kernel-loader/checksum.h"
 #include "kernel-loader/layout.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "kernel-loader/sys.h"
+#include "lower/clone.h"
 
 namespace mana::lower {
 namespace {
 
 using image::BlockRecord;
+using image::Checksum;
 using image::SegmentKind;
 using image::SegmentRecord;
 using loader::kPage;
 
 // Checksum and write of one piece follow each other while it is in the cache.
 constexpr uint64_t kPieceBytes = 1 << 20;
-constexpr uint64_t kStartWriteBackEvery = 16 << 20;
+constexpr std::size_t kRun = 4;  // blocks that a writer takes at once; their way to the disk starts when they are written, not at the fsync
 
-struct Output {
+constexpr int kMostWriters = 4;
+constexpr std::size_t kStackBytes = 64 << 10;
+
+// Several threads write, each other blocks.  They are the kernel's only, without anything of libc's: no errno, no %fs of their own.
+struct Writer {
   int file;
-  ChildReport report;
-  uint64_t written_back = 0, written = 0;
+  uint64_t stored_bytes;
+  int error;             // errno; 0: none
+  std::atomic<uint32_t> runs;  // the kernel's word for its end
+  alignas(64) char read_back[kPieceBytes];
+  alignas(64) char stack[kStackBytes];
 };
+constinit Writer writers[kMostWriters]{};
 
-void complain(Output& out, const char* doing, int code) {
-  if (out.report.error[0] != '\0') return;
-  char* at = out.report.error;
-  char* end = at + sizeof out.report.error - 1;
+struct Work {
+  ImagePlan* plan;
+  bool urgent;
+  std::atomic<std::size_t> next;  // block
+};
+constinit Work work{};
+
+void complain(ChildReport& report, const char* doing, int code) {
+  if (report.error[0] != '\0') return;
+  char* at = report.error;
+  char* end = at + sizeof report.error - 1;
   const char* text = strerrordesc_np(code);
   for (const char* part : {doing, ": ", text != nullptr ? text : "unknown error"}) {
     while (*part != '\0' && at < end) *at++ = *part++;
   }
 }
 
-// False with errno: EFAULT when memory cannot be read.
-bool write_all(Output& out, const char* from, uint64_t bytes, uint64_t offset) {
+// 0 or an errno: EFAULT when memory cannot be read.
+int write_all(Writer& writer, const char* from, uint64_t bytes, uint64_t offset) {
   while (bytes > 0) {
-    const ssize_t put = pwrite(out.file, from, bytes, static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return false;
+    const long put = sys::raw(__NR_pwrite64, static_cast<uint64_t>(writer.file), sys::bits(from), bytes, offset);
+    if (put == -EINTR) continue;
+    if (put <= 0) return put == 0 ? EIO : sys::error_of(put);
     from += put;
     bytes -= static_cast<uint64_t>(put);
     offset += static_cast<uint64_t>(put);
-    out.report.stored_bytes += static_cast<uint64_t>(put);
+    writer.stored_bytes += static_cast<uint64_t>(put);
   }
-  // The disk starts now, not at the fsync.
-  out.written = offset;
-  if (out.written - out.written_back >= kStartWriteBackEvery) {
-    sync_file_range(out.file, static_cast<off_t>(out.written_back), static_cast<off_t>(out.written - out.written_back), SYNC_FILE_RANGE_WRITE);
-    out.written_back = out.written;
-  }
-  return true;
+  return 0;
+}
+
+// The first touch of a page in a new process takes long (its translation, the bit "accessed"), but that of the next need not wait for it.
+void touch(const char* memory, uint64_t bytes) {
+  for (uint64_t at = 0; at < bytes; at += kPage) static_cast<void>(*static_cast<const volatile char*>(memory + at));
 }
 
 bool is_zero(const char* page) {
@@ -76,41 +94,40 @@ bool is_zero(const char* page) {
 }
 
 // Runs of pages that are not zero; the rest are holes.
-bool write_anonymous(Output& out, const char* from, uint64_t bytes, uint64_t offset) {
+int write_anonymous(Writer& writer, const char* from, uint64_t bytes, uint64_t offset) {
   uint64_t at = 0;
   while (at < bytes) {
     while (at < bytes && is_zero(from + at)) at += kPage;
     const uint64_t begin = at;
     while (at < bytes && !is_zero(from + at)) at += kPage;
-    if (at > begin && !write_all(out, from + begin, at - begin, offset + begin)) return false;
+    if (at == begin) continue;
+    if (const int code = write_all(writer, from + begin, at - begin, offset + begin); code != 0) return code;
   }
-  return true;
+  return 0;
 }
 
 // Pages of a mapped file that lie behind its end cannot be read (SIGBUS for us, EFAULT for the kernel): they become holes.
-bool write_mapped_file(Output& out, const char* from, uint64_t bytes, uint64_t offset) {
-  if (write_all(out, from, bytes, offset)) return true;
-  if (errno != EFAULT) return false;
+int write_mapped_file(Writer& writer, const char* from, uint64_t bytes, uint64_t offset) {
+  if (const int code = write_all(writer, from, bytes, offset); code != EFAULT) return code;
   for (uint64_t at = 0; at < bytes; at += kPage) {
-    if (!write_all(out, from + at, kPage, offset + at) && errno != EFAULT) return false;
+    if (const int code = write_all(writer, from + at, kPage, offset + at); code != 0 && code != EFAULT) return code;
   }
-  return true;
+  return 0;
 }
 
 // The checksum of what is in the file now.
-bool read_back(const Output& out, uint64_t bytes, uint64_t offset, XXH3_state_t* checksum) {
-  static char piece[kPieceBytes];
+int read_back(Writer& writer, uint64_t bytes, uint64_t offset, Checksum& checksum) {
   uint64_t done = 0;
   while (done < bytes) {
-    const ssize_t got = pread(out.file, piece + done, bytes - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return false;
+    const long got = sys::pread(writer.file, writer.read_back + done, bytes - done, offset + done);
+    if (got == -EINTR) continue;
+    if (sys::failed(got)) return sys::error_of(got);
     if (got == 0) break;
     done += static_cast<uint64_t>(got);
   }
-  std::memset(piece + done, 0, bytes - done);  // holes at the end: the file gets its length last
-  XXH3_64bits_update(checksum, piece, bytes);
-  return true;
+  std::memset(writer.read_back + done, 0, bytes - done);  // holes at the end: the file gets its length last
+  checksum.update(writer.read_back, bytes);
+  return 0;
 }
 
 // Written before the application goes on: the fork has made no copy of it, or, of private huge pages, one that the kernel takes away
@@ -118,65 +135,108 @@ bool read_back(const Output& out, uint64_t bytes, uint64_t offset, XXH3_state_t*
 bool is_urgent(SegmentKind kind) { return kind != SegmentKind::anonymous && kind != SegmentKind::file; }
 bool has_holes(SegmentKind kind) { return kind == SegmentKind::shared_anonymous || kind == SegmentKind::huge_pages; }
 
-bool write_block(Output& out, const SegmentRecord& segment, BlockRecord& block) {
-  XXH3_state_t checksum;
-  XXH3_64bits_reset(&checksum);
+int write_block(Writer& writer, const SegmentRecord& segment, BlockRecord& block) {
+  Checksum checksum;
   const char* memory = reinterpret_cast<const char*>(segment.begin + (block.file_offset - segment.file_offset));
   for (uint64_t at = 0; at < block.bytes; at += kPieceBytes) {
     const uint64_t bytes = std::min(kPieceBytes, block.bytes - at);
     const uint64_t offset = block.file_offset + at;
+    int code;
     if (segment.kind == SegmentKind::anonymous) {
-      XXH3_64bits_update(&checksum, memory + at, bytes);
-      if (!write_anonymous(out, memory + at, bytes, offset)) return false;
-      continue;
+      touch(memory + at, bytes);
+      checksum.update(memory + at, bytes);
+      code = write_anonymous(writer, memory + at, bytes, offset);
+    } else {
+      // Others may change it (children, who maps the same file): the checksum is of what was written, not of what is there now.
+      code = has_holes(segment.kind) ? write_anonymous(writer, memory + at, bytes, offset)
+                                     : write_mapped_file(writer, memory + at, bytes, offset);
+      if (code == 0) code = read_back(writer, bytes, offset, checksum);
     }
-    // Others may change it (children, who maps the same file): the checksum is of what was written, not of what is there now.
-    const bool written = has_holes(segment.kind) ? write_anonymous(out, memory + at, bytes, offset)
-                                                 : write_mapped_file(out, memory + at, bytes, offset);
-    if (!written || !read_back(out, bytes, offset, &checksum)) return false;
+    if (code != 0) return code;
   }
-  block.checksum = XXH3_64bits_digest(&checksum);
+  block.checksum = checksum.value();
   // This copy is not needed any more: the application need not copy such a page again before it writes to it.
-  if (segment.kind == SegmentKind::anonymous) madvise(const_cast<char*>(memory), block.bytes, MADV_DONTNEED);
-  return true;
+  if (segment.kind == SegmentKind::anonymous) sys::raw(__NR_madvise, sys::bits(memory), block.bytes, MADV_DONTNEED);
+  return 0;
 }
 
-bool write_data(Output& out, ImagePlan& plan, bool urgent) {
-  std::size_t next = 0;
-  for (const SegmentRecord& segment : plan.segments) {
-    if (segment.stored_bytes == 0) continue;
-    if (is_urgent(segment.kind) != urgent) {
-      while (next < plan.blocks.size() && plan.blocks[next].file_offset < segment.file_offset + segment.stored_bytes) ++next;
-      continue;
+void write_blocks(Writer& writer) {
+  std::vector<BlockRecord>& blocks = work.plan->blocks;
+  const SegmentRecord* segment = work.plan->segments.data();  // a writer's blocks come in ascending order
+  for (;;) {
+    const std::size_t begin = work.next.fetch_add(kRun), end = std::min(begin + kRun, blocks.size());
+    if (begin >= end) return;
+    for (std::size_t i = begin; i < end; ++i) {
+      while (segment->file_offset + segment->stored_bytes <= blocks[i].file_offset) ++segment;
+      if (is_urgent(segment->kind) != work.urgent) continue;
+      writer.error = write_block(writer, *segment, blocks[i]);
+      if (writer.error == 0) continue;
+      work.next.store(blocks.size());
+      return;
     }
-    if ((segment.protection & PROT_READ) == 0 &&
-        mprotect(reinterpret_cast<void*>(segment.begin), segment.bytes, PROT_READ) != 0) {
-      complain(out, "make memory readable", errno);
-      return false;
-    }
-    while (next < plan.blocks.size() && plan.blocks[next].file_offset < segment.file_offset + segment.stored_bytes) {
-      if (write_block(out, segment, plan.blocks[next++])) continue;
-      complain(out, "write the image", errno);
-      return false;
-    }
-    // Ours no longer, so the application's next write takes no second huge page.
-    if (segment.kind == SegmentKind::huge_pages) munmap(reinterpret_cast<void*>(segment.begin), segment.bytes);
+    const uint64_t from = blocks[begin].file_offset;
+    sys::raw(__NR_sync_file_range, static_cast<uint64_t>(writer.file), from, blocks[end - 1].file_offset + blocks[end - 1].bytes - from,
+             SYNC_FILE_RANGE_WRITE);
   }
-  return true;
+}
+
+void write_blocks_and_exit(void* writer) {
+  write_blocks(*static_cast<Writer*>(writer));
+  for (;;) sys::raw(__NR_exit, 0);
+}
+
+// One that cannot be started is not missed: the others take its blocks.
+void start(Writer& writer) {
+  constexpr uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+  writer.runs.store(1);
+  const long made = mana_clone(kFlags, writer.stack + kStackBytes, nullptr, &writer, write_blocks_and_exit, &writer.runs);
+  if (sys::failed(made)) writer.runs.store(0);
+}
+
+void wait_for_the_end_of(Writer& writer) {
+  while (writer.runs.load() != 0) sys::raw(__NR_futex, sys::bits(&writer.runs), FUTEX_WAIT, 1, 0);
+}
+
+bool write_data(ChildReport& report, ImagePlan& plan, int file, int threads, bool urgent) {
+  for (const SegmentRecord& segment : plan.segments) {
+    if (segment.stored_bytes == 0 || is_urgent(segment.kind) != urgent || (segment.protection & PROT_READ) != 0) continue;
+    if (mprotect(reinterpret_cast<void*>(segment.begin), segment.bytes, PROT_READ) == 0) continue;
+    complain(report, "make memory readable", errno);
+    return false;
+  }
+  work.plan = &plan;
+  work.urgent = urgent;
+  work.next.store(0);
+  for (Writer& writer : writers) writer.file = file;
+  for (int i = 1; i < threads; ++i) start(writers[i]);
+  write_blocks(writers[0]);
+  for (Writer& writer : writers) wait_for_the_end_of(writer);
+  report.stored_bytes = 0;
+  for (const Writer& writer : writers) {
+    report.stored_bytes += writer.stored_bytes;
+    if (writer.error != 0) complain(report, "write the image", writer.error);
+  }
+  // Ours no longer, so the application's next write takes no second huge page.
+  for (const SegmentRecord& segment : plan.segments) {
+    if (urgent && segment.kind == SegmentKind::huge_pages) munmap(reinterpret_cast<void*>(segment.begin), segment.bytes);
+  }
+  return report.error[0] == '\0';
 }
 
 // The checksums are known now: the notes are written last, so that an unfinished file has none.
-bool write_front(Output& out, ImagePlan& plan) {
+bool write_front(ChildReport& report, ImagePlan& plan, int file) {
   char* front = plan.front.data();
   std::memcpy(front + plan.blocks_at, plan.blocks.data(), plan.blocks.size() * sizeof(BlockRecord));
-  out.report.checksum = XXH3_64bits(front, plan.notes_end);
-  std::memcpy(front + plan.header_at + offsetof(image::ImageHeader, notes_checksum), &out.report.checksum, sizeof out.report.checksum);
-  if (!write_all(out, front, plan.front.size(), 0)) {
-    complain(out, "write the image", errno);
+  report.checksum = image::checksum_of(front, plan.notes_end);
+  std::memcpy(front + plan.header_at + offsetof(image::ImageHeader, notes_checksum), &report.checksum, sizeof report.checksum);
+  Writer& writer = writers[0];
+  if (const int code = write_all(writer, front, plan.front.size(), 0); code != 0) {
+    complain(report, "write the image", code);
     return false;
   }
-  if (ftruncate(out.file, static_cast<off_t>(plan.file_bytes)) != 0 || fsync(out.file) != 0) {
-    complain(out, "make the image durable", errno);
+  report.stored_bytes += plan.front.size();
+  if (ftruncate(file, static_cast<off_t>(plan.file_bytes)) != 0 || fsync(file) != 0) {
+    complain(report, "make the image durable", errno);
     return false;
   }
   return true;
@@ -195,18 +255,18 @@ void close_all_but(std::array<int, 3> kept) {
 
 }  // namespace
 
-void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe) {
+void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe, int threads) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed rank leaves no writer behind
   close_all_but({file, report_pipe, shared_pipe});
-  Output out{file, {}};
-  const bool shared_written = write_data(out, plan, true);
+  ChildReport report{};
+  const bool shared_written = write_data(report, plan, file, threads, true);
   close(shared_pipe);
-  if (shared_written && write_data(out, plan, false)) write_front(out, plan);
+  if (shared_written && write_data(report, plan, file, threads, false)) write_front(report, plan, file);
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  out.report.finished_at_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+  report.finished_at_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec;
   ssize_t sent;
-  do sent = write(report_pipe, &out.report, sizeof out.report);
+  do sent = write(report_pipe, &report, sizeof report);
   while (sent < 0 && errno == EINTR);
   for (;;) syscall(SYS_exit_group, 0);
 }

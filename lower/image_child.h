@@ -16,8 +16,8 @@ struct ChildReport {  // what comes through the pipe
   char error[224];         // empty: all is durable
 };
 
-// Ends the process.  `shared_pipe` is closed when the shared memory has been written: the fork has made no copy of it, so
+// `threads`: how many may write.  Ends the process.  `shared_pipe` is closed when the shared memory has been written: the fork has made no copy of it, so
 // the application must not go on before.
-[[noreturn]] void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe);
+[[noreturn]] void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe, int threads);
 
 }  // namespace mana::lower

@@ -16,6 +16,7 @@
 #include "lower/image_child.h"
 #include "lower/image_plan.h"
 #include "lower/memory_flags.h"
+#include "lower/spare_cores.h"
 
 namespace mana::lower {
 namespace {
@@ -67,6 +68,7 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     writer->result_.error = "create " + path + ": " + std::strerror(errno);
     return writer;
   }
+  const int threads = spare_cores(identity.size);
   int ends[2], shared[2];
   if (!make_pipes(ends, shared)) {
     writer->result_.error = std::string("make a pipe: ") + std::strerror(errno);
@@ -77,7 +79,7 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     const ForkAll all(plan.memory_flags);
     writer->child_ = fork_silently();
     if (writer->child_ == 0) open_guards(plan.memory_flags);
-    if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1], shared[1]);
+    if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1], shared[1], threads);
   }
   if (writer->child_ > 0) note_lower_child(writer->child_);
   if (writer->child_ < 0) writer->result_.error = std::string("fork the writer: ") + std::strerror(errno);

@@ -9,15 +9,19 @@
 
 namespace mana::lower {
 
-// Empty: it is not there (any more).
-inline std::string read_proc_file(const std::string& path) {
+// Closes it.  Empty: `file` is no descriptor.
+inline std::string read_and_close(int file) {
   std::string text;
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return text;
   char piece[4096];
   for (ssize_t got; (got = read(file, piece, sizeof piece)) > 0;) text.append(piece, static_cast<std::size_t>(got));
   close(file);
   return text;
+}
+
+// Empty: it is not there (any more).
+inline std::string read_proc_file(const std::string& path) {
+  return read_and_close(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // no FIFO: saves asking
 }
 
 }  // namespace mana::lower

@@ -2,7 +2,6 @@
 #include "lower/restore.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -42,6 +41,7 @@
 #include "lower/program_environment.h"
 #include "lower/rank_process.h"
 #include "lower/restored_thread.h"
+#include "lower/spare_cores.h"
 #include "lower/task_attributes.h"
 #include "lower/threads.h"
 #include "trampolines/signal_entry.h"
@@ -55,7 +55,6 @@ using loader::Outcome;
 
 constexpr int kFailed = 1;
 constexpr std::size_t kFirstStackBytes = 16 << 10;  // of a restored thread, until it is in its frame
-constexpr int kMostVerifiers = 4;
 
 void complain(const std::string& where, const std::string& why) {
   std::fprintf(stderr, "mana: rank %d: restart: %s: %s\n", rank_process().options.rank, where.c_str(), why.c_str());
@@ -93,10 +92,7 @@ std::unique_ptr<ImageFile> open_checked(int rank, int ranks) {
   } else if (!missing.empty()) {
     wrong = "was written on a CPU with " + missing + ", which this one lacks; restart it on a machine that has it";
   } else {
-    // A rank alone has its cores for itself; next to others there are likely more on this host, bound to the same ones or not.
-    cpu_set_t bound;
-    const int cores = sched_getaffinity(0, sizeof bound, &bound) == 0 ? CPU_COUNT(&bound) : 1;
-    wrong = image->verify(std::clamp(ranks == 1 ? cores : cores / 2, 1, kMostVerifiers));
+    wrong = image->verify(spare_cores(ranks));
   }
   if (wrong.empty()) return image;
   complain(path, wrong);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * long mana_clone(uint64_t flags, void *stack_top, void *parent_tid, void *argument)
- * Makes a task on `stack_top` (16-byte aligned) that calls mana_begin_restored_thread(argument), which does not return.
- * %fs of the new task is the caller's until that function has changed it; nothing there reads it.  Returns its id or -errno.
+ * long mana_clone(uint64_t flags, void *stack_top, void *parent_tid, void *argument, void (*begin)(void *), void *child_tid)
+ * clone.h
  *
  * void mana_return_into_frame(uint64_t context)
  * rt_sigreturn into the signal frame whose ucontext_t is at `context`: all registers, the mask and the alternate stack. */
@@ -17,8 +16,9 @@
 mana_clone:
         .cfi_startproc
         movq    %rcx, -8(%rsi)
+        movq    %r8, -16(%rsi)
         subq    $16, %rsi
-        xorl    %r10d, %r10d
+        movq    %r9, %r10
         xorl    %r8d, %r8d
         movl    $NR_clone, %eax
         syscall
@@ -28,7 +28,7 @@ mana_clone:
 1:      .cfi_undefined %rip
         xorl    %ebp, %ebp
         movq    8(%rsp), %rdi
-        call    mana_begin_restored_thread
+        call    *(%rsp)
         ud2
         .cfi_endproc
         .size   mana_clone, . - mana_clone

@@ -9,12 +9,10 @@
 #include "kernel-loader/ids.h"
 #include "kernel-loader/report.h"
 #include "kernel-loader/sys.h"
+#include "lower/clone.h"
 #include "lower/threads.h"
 
-extern "C" {
-long mana_clone(uint64_t flags, void* stack_top, void* parent_tid, void* argument);
-[[noreturn]] void mana_return_into_frame(uint64_t context);
-}
+extern "C" [[noreturn]] void mana_return_into_frame(uint64_t context);
 
 namespace mana::lower {
 namespace {
@@ -59,18 +57,20 @@ void rebuild(const RestoredThread& thread) {
   } while (call.done == 0);
 }
 
-}  // namespace
-
-extern "C" [[noreturn]] __attribute__((visibility("hidden"))) void mana_begin_restored_thread(RestoredThread* thread) {
+// %fs is that of who made this thread until the kernel's state is set; nothing here reads it before.
+void begin(void* restored_thread) {
+  auto* thread = static_cast<RestoredThread*>(restored_thread);
   set_kernel_state(*thread);
   queue_signals(*thread);
   while (thread->go->load() == 0) sys::raw(__NR_futex, bits(thread->go), FUTEX_WAIT_PRIVATE, 0, 0);
   mana_return_into_frame(thread->state.context);
 }
 
+}  // namespace
+
 long start_restored_thread(RestoredThread* thread, void* stack_top) {
   constexpr uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PARENT_SETTID;
-  return mana_clone(kFlags, stack_top, &thread->tid, thread);
+  return mana_clone(kFlags, stack_top, &thread->tid, thread, begin, nullptr);
 }
 
 void become_restored_thread(RestoredThread* thread) {

@@ -293,7 +293,7 @@ def other_cpu(world, generation):
 def restarts(world, report):
     names = ("another_number_of_ranks", "image_missing", "image_truncated", "image_bit_flipped", "image_header_bit_flipped", "newer_manifest",
              "manifest_damaged", "owned_by_another_user", "writable_by_others", "cpu_with_features_that_this_one_lacks",
-             "generation_that_is_not_there", "name_that_no_host_has", "mpi_asked_for_is_not_the_launchers")
+             "newer_image", "older_image", "generation_that_is_not_there", "name_that_no_host_has", "mpi_asked_for_is_not_the_launchers")
     wanted = [name for name in names if report.wants(f"bad-input/restart/{name}")]
     if not wanted:
         return
@@ -322,6 +322,8 @@ def restarts(world, report):
         "owned_by_another_user": (chown, (image, "rank 1", "user", "chown"), {}),
         "writable_by_others": (lambda g: image_of(g).chmod(0o666), (image, "rank 1", "written by others", "chmod"), {}),
         "cpu_with_features_that_this_one_lacks": (lambda g: other_cpu(world, g), ("rank 1", "xop", "avx512er"), {}),
+        "newer_image": (lambda g: edit_image(world, g, 1, "version", "99"), (image, "rank 1", "99", "newer"), {}),
+        "older_image": (lambda g: edit_image(world, g, 1, "version", "1"), (image, "rank 1", "version 1", "older"), {}),
         "generation_that_is_not_there": (taken.untouched, ("77", "newest"), {"options": ("--generation", "77")}),
         "name_that_no_host_has": (taken.untouched, ("--hostname", "'no host!'", "letters"), {"options": ("--hostname", "no host!"), "words": ()}),
         "mpi_asked_for_is_not_the_launchers": (taken.untouched, ("openmpi",), {"options": ("--mpi", "openmpi"), "words": ()}),

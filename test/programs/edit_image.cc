@@ -2,6 +2,7 @@
 // Makes an image say something else, with a right checksum, and prints the new checksum of the notes in hexadecimal.
 // `edit_image FILE cpu`: it was taken on a CPU that nobody has (XOP and AVX-512ER together).
 // `edit_image FILE clock SECONDS`: on a host that had been running for longer by so many, or with a minus for less long.
+// `edit_image FILE version NUMBER`: of another version of the format.
 #include <elf.h>
 #include <xxhash.h>
 
@@ -19,7 +20,8 @@ using mana::image::ImageHeader;
 int main(int argc, char** argv) {
   const bool cpu = argc == 3 && std::strcmp(argv[2], "cpu") == 0;
   const bool clock = argc == 4 && std::strcmp(argv[2], "clock") == 0;
-  if (!cpu && !clock) return 2;
+  const bool version = argc == 4 && std::strcmp(argv[2], "version") == 0;
+  if (!cpu && !clock && !version) return 2;
   std::fstream file(argv[1], std::ios::in | std::ios::out | std::ios::binary);
   Elf64_Ehdr elf{};
   file.read(reinterpret_cast<char*>(&elf), sizeof elf);
@@ -52,6 +54,7 @@ int main(int argc, char** argv) {
     for (std::int64_t* time : {&header.monotonic_ns, &header.raw_ns, &header.boot_ns}) *time += seconds * 1'000'000'000;
     header.ticks += seconds * 100;
   }
+  if (version) header.version = static_cast<std::uint32_t>(std::atoi(argv[3]));
   header.notes_checksum = 0;
   std::memcpy(&start[at], &header, sizeof header);
   header.notes_checksum = XXH3_64bits(start.data(), start.size());
