@@ -63,7 +63,11 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
   return {number, Catch::argument_equals, index, value, 0, In::restarted};
 }
 
-inline constexpr uint32_t kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
+inline constexpr uint32_t kEpollPwait2 = 441, kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
+
+// Calls that wait for a span whose rest the kernel does not tell (gate_clocks.cc).  Those with milliseconds only from here on: a shorter span
+// costs little when a checkpoint makes it begin anew, and who waits so may do it often.
+inline constexpr uint32_t kLongWait = 1000;
 
 // In ascending order of number: the filter searches by halves.  A call with several rules is caught when one of them holds; the first
 // one says whether the call is caught after a restart alone (gate_ids.cc).
@@ -72,6 +76,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_close, Catch::lower_number, 0},
     in_restarted(__NR_stat),
     in_restarted(__NR_lstat),
+    {__NR_poll, Catch::argument_between, 2, kLongWait, INT32_MAX},
     {__NR_mmap},
     {__NR_munmap},
     {__NR_brk},
@@ -90,6 +95,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted(__NR_shmctl),
     {__NR_dup, Catch::lower_number, 0},
     {__NR_dup2},
+    {__NR_nanosleep, Catch::argument_equals, 1, 0 /* no place for the rest */},
     in_restarted(__NR_getpid),
     in_restarted_if(__NR_getsockopt, 2, 17 /* SO_PEERCRED */),
     {__NR_execve},
@@ -137,6 +143,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_chroot},
     in_restarted(__NR_gettid),
     in_restarted(__NR_tkill),
+    {__NR_futex, Catch::timed, 1, 0 /* FUTEX_WAIT */, 3, In::any_process, 0xffffff7f},
     // Of the futexes those with priority inheritance: FUTEX_LOCK_PI, UNLOCK_PI, TRYLOCK_PI; WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2;
     // whatever FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME are.
     {__NR_futex, Catch::argument_between, 1, 6, 8, In::restarted, 0xfffffe7f},
@@ -156,9 +163,11 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted_if(__NR_clock_gettime, 0, 7 /* CLOCK_BOOTTIME */),
     in_restarted_if(__NR_clock_gettime, 0, 9 /* CLOCK_BOOTTIME_ALARM */),
     {__NR_clock_getres, Catch::argument_negative, 0, 0, 0, In::restarted},
+    {__NR_clock_nanosleep, Catch::argument_equals, 3, 0 /* no place for the rest */},
     {__NR_clock_nanosleep, Catch::argument_negative, 0, 0, 0, In::restarted},
     {__NR_clock_nanosleep, Catch::argument_has, 1, 1 /* TIMER_ABSTIME */, 0, In::restarted},
     {__NR_exit_group},
+    {__NR_epoll_wait, Catch::argument_between, 3, kLongWait, INT32_MAX},
     in_restarted(__NR_tgkill),
     in_restarted_if(__NR_waitid, 0, 2 /* P_PGID */),
     in_restarted(__NR_ioprio_set),
@@ -175,6 +184,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted(__NR_get_robust_list),
     in_restarted(__NR_move_pages),
     {__NR_epoll_pwait, Catch::argument_set, 4},
+    {__NR_epoll_pwait, Catch::argument_between, 3, kLongWait, INT32_MAX},
     {__NR_signalfd},
     {__NR_timerfd_settime, Catch::argument_has, 1, 1 /* TFD_TIMER_ABSTIME */, 0, In::restarted},
     {__NR_signalfd4},
@@ -199,7 +209,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_close_range, Catch::lower_last},
     {__NR_openat2},
     in_restarted_if(__NR_faccessat2, 0, static_cast<uint32_t>(AT_FDCWD)),
-    {441 /* epoll_pwait2 */, Catch::argument_set, 4},
+    {kEpollPwait2, Catch::argument_set, 4},
+    {kEpollPwait2, Catch::argument_set, 3},
     {kLandlockRestrictSelf},
     {kFutexWaitv, Catch::timed, 4, 1 /* CLOCK_MONOTONIC */, 3, In::restarted},
     {kFutexWait, Catch::timed, 5, 1 /* CLOCK_MONOTONIC */, 4, In::restarted},

@@ -96,10 +96,18 @@ long do_call(CaughtCall& call) {
     case __NR_ppoll:
       return do_call_with_mask(call, 3, 4);
     case __NR_epoll_pwait:
-    case 441:
+    case kEpollPwait2:
       return do_call_with_mask(call, 4, 5);
     case __NR_pselect6:
       return do_pselect6(call);
+    case __NR_poll:
+    case __NR_epoll_wait:
+    case __NR_nanosleep:
+      return wait_for_span(call);
+    case __NR_futex:
+      return do_futex(call);
+    case __NR_clock_nanosleep:
+      return do_clock_nanosleep(call);
     case __NR_signalfd:
     case __NR_signalfd4:
       return do_signalfd(call);
@@ -165,6 +173,7 @@ BlockingCall& CaughtCall::block() {
   for (int i = 0; i < 6; i++) blocking->arguments[i] = argument(i);
   blocking->finish = FINISH_NEVER;
   blocking->number = static_cast<uint64_t>(number_);
+  blocking->until = 0;
   blocking->return_rip = reg(REG_RIP);
   blocking->return_rsp = stack_pointer();
   set_reg(REG_RAX, static_cast<uint64_t>(number_));
@@ -327,6 +336,13 @@ void take_up_thread(void* context) {
   const VdsoTable* table = vdso_table(live.vdso);
   if (at != table->blocking_call && at != table->blocking_call_done) return;
   take_up_blocking_call(call, *sys::pointer<BlockingCall>(call.stack_pointer()));
+}
+
+void shorten_wait(void* context) {
+  CaughtCall call(0, static_cast<ucontext_t*>(context), nullptr);
+  if (live.vdso == 0 || call.reg(REG_RIP) != live.vdso + vdso_table(live.vdso)->blocking_call) return;
+  auto* blocking = sys::pointer<BlockingCall>(call.stack_pointer());
+  if (blocking->until != 0) set_rest_of_span(call, *blocking);
 }
 
 void save_gate_state(GateState& state) {

@@ -90,6 +90,9 @@ extern "C" uint64_t mana_signal_handlers[kSignals];
 bool gate_may_park(uint64_t rip, int64_t rax);
 // The number of the call that a thread has come out of, if it stands behind the gate's own instruction for calls that wait; else -1.
 int64_t blocking_call_at(uint64_t rip, uint64_t rsp);
+// The thread (ucontext_t) is about to make such a call, perhaps once more: it waits for no longer than what is left of the span that the
+// application asked for.
+void shorten_wait(void* context);
 // A signal came while the thread was in a function of the kernel's vdso.  Its handler must not run on top of that: a frame would be saved
 // that leads back there.  return_from_kernel: where the thread's return address lies; null: it is not there.  wait_for_return: with it, all
 // signals are blocked until the function has returned, and the thread gets the mask of the context then.

@@ -106,6 +106,7 @@ bool names_own_program(const char* path);
 
 // --- ids of processes and threads (gate_ids.cc)
 long do_id_call(CaughtCall& call);
+long do_clock_nanosleep(CaughtCall& call);
 long do_fcntl_of_ids(CaughtCall& call);
 long do_ioctl_of_ids(CaughtCall& call);
 bool commands_ids(const CaughtCall& call);  // fcntl, ioctl: which of the two is meant
@@ -134,6 +135,10 @@ long do_clock_call(CaughtCall& call);
 long wait_until_deadline(CaughtCall& call);
 // The deadline of such a call in the kernel's time, as it is in this process.
 void take_up_deadline(CaughtCall& call, BlockingCall& blocking);
+// --- spans, in any process (gate_clocks.cc)
+long wait_for_span(CaughtCall& call);  // the same with a span, if it has one
+void note_span(BlockingCall& blocking);
+void set_rest_of_span(CaughtCall& call, BlockingCall& blocking);
 
 // --- the rest (gate.cc)
 void finish_blocking_call(CaughtCall& call);

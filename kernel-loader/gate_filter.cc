@@ -211,16 +211,19 @@ class FilterProgram {
       case __NR_open:
       case __NR_openat:
       case __NR_openat2:
+      case __NR_poll:
       case __NR_ppoll:
       case __NR_pselect6:
+      case __NR_epoll_wait:
       case __NR_epoll_pwait:
-      case 441:
+      case kEpollPwait2:
       case __NR_rt_sigsuspend:
       case __NR_rt_sigtimedwait:
       case __NR_futex:
       case __NR_wait4:
       case __NR_waitid:
       case __NR_ioctl:
+      case __NR_nanosleep:
       case __NR_clock_nanosleep:
       case kFutexWaitv:
       case kFutexWait:

@@ -172,6 +172,8 @@ void leave_locks_of(int32_t real, int32_t seen) {
 
 long do_futex(CaughtCall& call) {
   switch (call.argument(1) & FUTEX_CMD_MASK) {
+    case FUTEX_WAIT:
+      return wait_for_span(call);
     case FUTEX_WAIT_BITSET:
       return wait_until_deadline(call);
     case FUTEX_LOCK_PI:

@@ -112,7 +112,9 @@ void translate_arguments(CaughtCall& call, BlockingCall& blocking) {
 }
 
 long wait_with_real_id(CaughtCall& call) {
-  translate_arguments(call, call.block());
+  BlockingCall& blocking = call.block();
+  translate_arguments(call, blocking);
+  note_span(blocking);
   return 0;
 }
 
@@ -226,6 +228,8 @@ void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking) {
   take_up_deadline(call, blocking);
 }
 
+long do_clock_nanosleep(CaughtCall& call) { return wait_with_real_id(call); }
+
 long do_id_call(CaughtCall& call) {
   switch (call.number()) {
     case __NR_futex:
@@ -247,7 +251,6 @@ long do_id_call(CaughtCall& call) {
       return do_look_at_path(call, 1);
     case __NR_wait4:
     case __NR_waitid:
-    case __NR_clock_nanosleep:
       return wait_with_real_id(call);
     case __NR_ioctl:
       return do_ioctl_of_ids(call);

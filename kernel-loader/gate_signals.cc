@@ -152,6 +152,7 @@ long do_call_with_mask(CaughtCall& call, int mask_argument, int size_argument) {
   const uint64_t mask = call.argument(mask_argument);
   if (mask != 0 && !readable_word(mask)) return -EFAULT;
   BlockingCall& blocking = call.block();
+  note_span(blocking);
   if (mask == 0 || call.argument(size_argument) != kMaskSize)
     return 0;  // the kernel refuses other sizes by itself
   if (call.number() == __NR_rt_sigtimedwait && ids_are_translated()) blocking.finish = FINISH_SUCCESS;

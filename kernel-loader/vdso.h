@@ -46,9 +46,9 @@ struct BlockingCall {
   uint64_t result;        // of the system call, for the finish
   uint64_t number;
   uint64_t mask;          // the signal mask argument without the signals that stay ours
-  uint64_t pair[2];       // pselect6: its address and size; a deadline: in the kernel's time
+  uint64_t pair[2];       // pselect6: its address and size; a deadline: in the kernel's time; what is left of a span
   uint64_t flags;         // a system call keeps the flags register
-  uint64_t reserved;
+  int64_t until;          // ns of the application's CLOCK_MONOTONIC: where its span ends; 0: it has none, or the kernel tells what is left
   uint64_t return_rip, return_rsp;
 };
 static_assert(offsetof(BlockingCall, arguments) == CALL_ARGUMENTS);

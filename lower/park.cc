@@ -179,7 +179,10 @@ void consider(siginfo_t* info, ucontext_t* context) {
     return;
   }
   const auto pc = static_cast<uint64_t>(registers[REG_RIP]);
-  if (in_upper_half(pc)) issue_again(slot, registers);
+  if (in_upper_half(pc)) {
+    issue_again(slot, registers);
+    loader::shorten_wait(context);
+  }
   if (slot == nullptr || !stop) return;
 
   ThreadRecord* record = record_of(fs);
@@ -195,6 +198,7 @@ void consider(siginfo_t* info, ucontext_t* context) {
   slot->release.store(release);
   answer(slot, ParkState::parked);
   wait_parked(slot);
+  loader::shorten_wait(context);  // time went on
 }
 
 void run_service(ServiceCall* call) {
