@@ -84,6 +84,11 @@ int comm_free(void* arguments) {
   return neutral_error(MPI_Comm_free(&comm));
 }
 
+int comm_disconnect(void* arguments) {
+  MPI_Comm comm = native_comm(static_cast<core::CommDisconnect*>(arguments)->comm);
+  return neutral_error(MPI_Comm_disconnect(&comm));
+}
+
 int comm_set_info(void* arguments) {
   auto* a = static_cast<core::CommSetInfo*>(arguments);
   return neutral_error(MPI_Comm_set_info(native_comm(a->comm), native_info(a->info)));

@@ -32,7 +32,7 @@ MANA_NO_MPI(test_each) MANA_NO_MPI(wait_each)
 MANA_NO_MPI(iprobe) MANA_NO_MPI(probe) MANA_NO_MPI(improbe) MANA_NO_MPI(mrecv) MANA_NO_MPI(imrecv)
 MANA_NO_MPI(cancel) MANA_NO_MPI(request_free) MANA_NO_MPI(request_get_status) MANA_NO_MPI(progress)
 MANA_NO_MPI(comm_shape) MANA_NO_MPI(comm_from_ranks) MANA_NO_MPI(inter_from_comms)
-MANA_NO_MPI(comm_free) MANA_NO_MPI(comm_set_info) MANA_NO_MPI(private_comm)
+MANA_NO_MPI(comm_free) MANA_NO_MPI(comm_disconnect) MANA_NO_MPI(comm_set_info) MANA_NO_MPI(private_comm)
 MANA_NO_MPI(type_create) MANA_NO_MPI(type_free) MANA_NO_MPI(op_create) MANA_NO_MPI(op_free)
 MANA_NO_MPI(info_create) MANA_NO_MPI(info_free)
 #undef MANA_NO_MPI

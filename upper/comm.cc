@@ -218,7 +218,7 @@ void let_go_of_freed(Call& call) {
   for (Comm* comm = live_comms.first; comm != nullptr;) {
     Comm* next = comm->next;
     if (counted) {
-      if (comm->handle_freed == 2 && comm->lower != 0 && comm->size + comm->remote_size < 2) {
+      if (comm->handle_freed == 2 && comm->lower != 0 && (comm->foreign || comm->size + comm->remote_size < 2)) {
         core::CommFree block{comm->lower};
         call.cross(CoreOp::comm_free, &block);
         comm->lower = 0;
@@ -259,15 +259,19 @@ Comm* find_comm(uint64_t uid) {
   return nullptr;
 }
 
+void make_foreign(Comm* comm, Refusal* refusal) {
+  comm->foreign = 1;
+  comm->counter = nullptr;  // its other members report to another job
+  comm->refusal = refusal;
+  if (refusal != nullptr) refusal->alive.fetch_add(1, std::memory_order_relaxed);
+}
+
 Comm* adopt_foreign_comm(uint64_t lower, Refusal* refusal) {
   Call call;
   int error = 0;
   Comm* comm = make_comm(call, lower, mix(0x666f726569676e, comms_made), &error);
   if (comm == nullptr) return nullptr;
-  comm->foreign = 1;
-  comm->counter = nullptr;  // its other members report to another job
-  comm->refusal = refusal;
-  if (refusal != nullptr) refusal->alive.fetch_add(1, std::memory_order_relaxed);
+  make_foreign(comm, refusal);
   set_errhandler(comm->errhandler, errors_are_fatal());
   return comm;
 }

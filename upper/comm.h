@@ -43,7 +43,10 @@ void let_go_of_freed(Call& call);
 Comm* find_comm(uint64_t uid);  // among the live ones, and those that have not been let go yet; null: none
 void destroy_comm(Comm* comm);
 
-// For generated forwarders (spawn, accept, connect): a communicator with members outside our world.
+// A communicator with members outside our world, or made from one: no rank of ours can make it again, so while it lives a
+// checkpoint is refused, as `refusal` says.
+void make_foreign(Comm* comm, Refusal* refusal);
+// For generated forwarders (spawn, accept, connect).
 Comm* adopt_foreign_comm(uint64_t lower, Refusal* refusal);
 
 }  // namespace mana::upper

@@ -19,8 +19,9 @@ inline int raised(Comm* comm, int error, const char* name) { return error == 0 ?
 
 bool is_null(uint64_t lower) { return lower == 0 || lower == world.null_comm; }
 
-// An error handler goes from parent to child (MPI 5.0, 9.3).
+// An error handler goes from parent to child (MPI 5.0, 9.3), and so do strangers among the members.
 void inherit(Comm* child, const Comm* parent) {
+  if (parent->foreign) make_foreign(child, parent->refusal);
   if (parent->errhandler != nullptr) set_errhandler(child->errhandler, parent->errhandler);
 }
 
@@ -148,6 +149,7 @@ int Comm_split_type(Comm* comm, int split_type, int key, Info* info, Comm** newc
 int Comm_create(Comm* comm, Group* group, Comm** newcomm) {
   if (comm == nullptr) return raise(abi::ERR_COMM, "MPI_Comm_create");
   if (group == nullptr) return raise(comm, abi::ERR_GROUP, "MPI_Comm_create");
+  if (comm->foreign) return raise(comm, abi::ERR_UNSUPPORTED_OPERATION, "MPI_Comm_create");  // groups name ranks of our world
   int error = create(comm, newcomm, [&](Call& call, uint64_t* lower) {
     ops::Comm_create block{comm->lower, group->world_ranks, group->size, 0};
     return cross_create(call, GeneratedOp::Comm_create, block, &ops::Comm_create::newcomm, lower);
@@ -160,6 +162,7 @@ int Comm_create_group(Comm* comm, Group* group, int tag, Comm** newcomm) {
   *newcomm = nullptr;
   if (comm == nullptr) return raise(abi::ERR_COMM, "MPI_Comm_create_group");
   if (group == nullptr) return raise(comm, abi::ERR_GROUP, "MPI_Comm_create_group");
+  if (comm->foreign) return raise(comm, abi::ERR_UNSUPPORTED_OPERATION, "MPI_Comm_create_group");  // groups name ranks of our world
   if (tag < 0 || tag > world.tag_ub) return raise(comm, abi::ERR_TAG, "MPI_Comm_create_group");
   if (group->rank < 0) return 0;
   int error = 0;

@@ -100,6 +100,7 @@ int Dist_graph_create(Comm* comm_old, int n, const int* sources, const int* degr
   constexpr const char* kName = "MPI_Dist_graph_create";
   *comm_dist_graph = nullptr;
   if (comm_old == nullptr || comm_old->is_inter) return raise(comm_old, abi::ERR_COMM, kName);
+  if (comm_old->foreign) return raise(comm_old, abi::ERR_UNSUPPORTED_OPERATION, kName);  // strangers hear none of our messages
   int error = check_edges(comm_old, n, sources, degrees, destinations);
   if (error != 0) return raise(comm_old, error, kName);
   bool weighted = reinterpret_cast<intptr_t>(weights) != abi::UNWEIGHTED;

@@ -123,14 +123,21 @@ int Comm_get_info(Comm* comm, Info** info_used) {
 namespace {
 
 // Both ends are collective: counted, so that no member is left with a communicator that another has given up.
-int end_comm(Comm** comm, const char* name) {
+// From another job's processes only the library can part, and only together with them: they may be waiting in its disconnect.
+int end_comm(Comm** comm, const char* name, bool disconnect) {
   Comm* ended = *comm;
   if (ended == nullptr || ended->constant != 0) return raise(abi::ERR_COMM, name);
   int error = delete_attributes(ended);
   if (error != 0) return raise(ended, error, name);
   Call call;
   begin_collective(call, ended->counter, true);
+  if (disconnect && ended->foreign) {
+    core::CommDisconnect block{ended->lower};
+    error = call.cross_waiting(CoreOp::comm_disconnect, &block);
+    if (error == 0) ended->lower = 0;
+  }
   end_collective(call);
+  if (error != 0) return raise(ended, error, name);
   free_handle(ended);
   *comm = nullptr;
   let_go_of_freed(call);
@@ -152,11 +159,11 @@ void wait_for_pending(Comm* comm) {
 
 }  // namespace
 
-int Comm_free(Comm** comm) { return end_comm(comm, "MPI_Comm_free"); }
+int Comm_free(Comm** comm) { return end_comm(comm, "MPI_Comm_free", false); }
 
 int Comm_disconnect(Comm** comm) {
   if (*comm != nullptr) wait_for_pending(*comm);
-  return end_comm(comm, "MPI_Comm_disconnect");
+  return end_comm(comm, "MPI_Comm_disconnect", true);
 }
 
 }  // namespace mana::upper

@@ -114,13 +114,14 @@ int Intercomm_create(Comm* local_comm, int local_leader, Comm* peer_comm, int re
   if (local_leader < 0 || local_leader >= local_comm->size) return raise(local_comm, abi::ERR_RANK, kName);
   bool leads = local_comm->rank == local_leader;
   if (leads && peer_comm == nullptr) return raise(local_comm, abi::ERR_COMM, kName);
+  if (local_comm->foreign) return raise(local_comm, abi::ERR_UNSUPPORTED_OPERATION, kName);  // strangers do not know our three steps
   int error = 0;
   RemoteGroup remote{};
   {
     Call call;
     let_go_of_freed(call);
     if (leads) {
-      remote.failed = check_destination(peer_comm, remote_leader, tag);
+      remote.failed = peer_comm->foreign ? abi::ERR_UNSUPPORTED_OPERATION : check_destination(peer_comm, remote_leader, tag);
       if (remote.failed == 0) remote.failed = ask_other_leader(call, local_comm, peer_comm, remote_leader, tag, &remote);
     }
     error = share_with_group(call, local_comm, local_leader, &remote);

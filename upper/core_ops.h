@@ -67,6 +67,7 @@ struct CommFromRanks { const int32_t* world_ranks; int32_t size, tag; uint64_t c
 // Intercommunicator over two such sets: local communicator, leaders by world rank, bridge = world.
 struct InterFromComms { uint64_t local_comm; int32_t local_leader, remote_leader_world_rank, tag; uint64_t comm; };
 struct CommFree { uint64_t comm; };      // local release (the collective part was counted above)
+struct CommDisconnect { uint64_t comm; };  // collective, waits: of a communicator with another job's processes
 struct CommSetInfo { uint64_t comm; uint64_t info; };
 // Private communicator (a dup of world made by Init) for counts and acknowledgements of the runtime itself.
 struct PrivateComm { uint64_t comm; };
@@ -103,6 +104,7 @@ struct ParkHere { void* record; };       // stop is set: stand in the checkpoint
   X(progress, Progress)                                                                         \
   X(comm_shape, CommShape) X(comm_from_ranks, CommFromRanks) X(inter_from_comms, InterFromComms) \
   X(comm_free, CommFree) X(comm_set_info, CommSetInfo) X(private_comm, PrivateComm)             \
+  X(comm_disconnect, CommDisconnect)                                                             \
   X(type_create, TypeCreate) X(type_free, TypeFree) X(op_create, OpCreate) X(op_free, OpFree)   \
   X(info_create, InfoCreate) X(info_free, InfoFree)                                             \
   X(closure_begin, ClosureBegin) X(closure_begun, ClosureBegun)                                 \

@@ -13,6 +13,8 @@ class Kind:
     program: str = "refused"
     can_be_undone: bool = True
     options: tuple = ("--ignore-children",)  # children are what is asked about in one kind only
+    mpi: str | None = None  # the one that can do it
+    transport: tuple = ()
 
 
 KINDS = {
@@ -53,6 +55,7 @@ KINDS = {
     "child": Kind("sleep 100000) is still running; a checkpoint waits 10 s", "behave", options=()),
     "window": Kind("MPI_Win_create", "behave"),
     "file": Kind("MPI_File_open", "behave"),
+    "spawned": Kind("MPI_Comm_spawn", mpi="openmpi", transport=("tcp",)),  # Debian's MPICH 4.0 cannot, natively either
 }
 
 
@@ -60,7 +63,7 @@ def refused(world, log, mpi, name):
     kind = KINDS[name]
     job = Meeting(world, f"refused-{name}", [world.program(kind.program, mpi), name], 2, log)
     try:
-        job.launch(mpi)
+        job.launch(mpi, *kind.transport)
         job.wait_for_step()
         said = (job.folder / "arrived.1.0").read_text(encoding="utf-8")
         if said.startswith("unavailable"):
@@ -78,5 +81,5 @@ def refused(world, log, mpi, name):
 
 def run(world, report):
     for index, name in enumerate(KINDS):
-        mpi = MPIS[index % 2]
+        mpi = KINDS[name].mpi or MPIS[index % 2]
         report.run(f"refusals/{mpi}/{name}", refused, mpi, name)

@@ -293,11 +293,49 @@ static int use_system_v(const char* kind) {
   return 1;
 }
 
+// Processes of another job: first what was made of the communicator with them is all that is left of it.  The child is not under us,
+// and waits in the library's own MPI_Comm_disconnect for ours.
+static void part_from(MPI_Comm others, int high, const char* kind) {
+  MPI_Comm all = MPI_COMM_NULL;
+  int size = 0, last = -1;
+  MPI_Intercomm_merge(others, high, &all);
+  MPI_Comm_disconnect(&others);
+  MPI_Comm_size(all, &size);
+  if (kind != NULL) meet(kind);
+  MPI_Allreduce(MPI_IN_PLACE, &size, 1, MPI_INT, MPI_SUM, all);
+  if (size != 3 * 3) exit(9);
+  MPI_Comm_free(&all);  // Open MPI hangs when it is to be disconnected, natively too
+  // The last word of a child that has parted well.
+  char path[600];
+  snprintf(path, sizeof path, "%s/parted", meeting.folder);
+  if (kind == NULL) close(open(path, O_WRONLY | O_CREAT, 0600));
+  while (kind != NULL && access(path, F_OK) != 0) MPI_Iprobe(MPI_ANY_SOURCE, 32000, MPI_COMM_WORLD, &last, MPI_STATUS_IGNORE);
+  if (kind != NULL) meet("parted");
+}
+
+static void spawn_child(char* program, const char* kind) {
+  char* arguments[] = {"child", NULL};
+  MPI_Comm others = MPI_COMM_NULL;
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  if (MPI_Comm_spawn(program, arguments, 1, MPI_INFO_NULL, 0, MPI_COMM_WORLD, &others, MPI_ERRCODES_IGNORE) == MPI_SUCCESS) {
+    part_from(others, 0, kind);
+  } else {
+    meet("unavailable: MPI_Comm_spawn");
+  }
+}
+
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   MPI_Init(&argc, &argv);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   meeting = rendezvous_open(rank);
+  MPI_Comm parent = MPI_COMM_NULL;
+  if (strcmp(argv[1], "child") == 0) {
+    MPI_Comm_get_parent(&parent);
+    part_from(parent, 1, NULL);
+    MPI_Finalize();
+    return 0;
+  }
   const long number = open_descriptor(argv[1]);
   if (number != -2) {
     meet_when_done(argv[1], number);
@@ -311,6 +349,8 @@ int main(int argc, char** argv) {
     keep_timer(argv[1]);
   } else if (strcmp(argv[1], "ptrace") == 0) {
     trace(argv[1]);
+  } else if (strcmp(argv[1], "spawned") == 0) {
+    spawn_child(argv[0], argv[1]);
   } else if (strcmp(argv[1], "ring") == 0) {
     keep_ring(argv[1]);
   } else if (strcmp(argv[1], "aio") == 0) {
