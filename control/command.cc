@@ -93,7 +93,7 @@ Result<Answer> ask_job(const std::string& directory, const Command& command,
   Result<JobFile> file = read_job_file(directory);
   if (!file.ok()) {
     bool missing = access((directory + "/control.json").c_str(), F_OK) != 0 && errno == ENOENT;
-    if (missing) return not_running(directory, "it has no control.json");
+    if (missing) return not_running(directory, "it has no control.json; a job under mpirun has one from its MPI_Init on");
     return file.error();
   }
   asio::io_context io;

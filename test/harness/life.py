@@ -46,7 +46,7 @@ def asked_before_init(world, log, mpi):
         job.wait_for_step()
         code, out, err = job.mana("checkpoint")
         if code != 0:
-            expect_message("mana checkpoint", code, out, err, str(job.directory))
+            expect_message("mana checkpoint", code, out, err, str(job.directory), "MPI_Init")
         job.go()
         job.finish()
     finally:
