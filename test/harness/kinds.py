@@ -40,6 +40,11 @@ def fortran(world, log, folder, mpi):
     return [folder / "program"]
 
 
+def fortran_binding(world, log, folder, mpi):
+    build(world, log, [f"mpifort.{mpi}", "-O1", "-std=legacy", "-w", "-J", folder, "-o", folder / "program", SOURCES / "fortran_binding.f90"])
+    return [folder / "program"]
+
+
 def built_for(python, world, log):
     """A program of one MPI under the other's launcher is, natively, many jobs of one rank."""
     code, out, _ = run_command([python, "-c", "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.get_vendor()[0])"],
@@ -100,6 +105,7 @@ KINDS = {
     "gccgo": gccgo,
     "rust": rust,
 }
+BINDINGS = {"fortran_binding": fortran_binding}  # with each MPI
 WITH_MPI = ("cxx_exceptions", "fortran", "numpy", "address_sanitizer", "undefined_behavior_sanitizer", "openmp")
 
 
@@ -139,7 +145,7 @@ def outlives(world, log, kind, mpi=None):
     folder, ranks = world.folder(f"kind-{kind}"), 1 if mpi is None else RANKS
     job = None
     try:
-        command = KINDS[kind](world, log, folder, mpi)
+        command = (KINDS | BINDINGS)[kind](world, log, folder, mpi)
         expected = native(world, log, command, mpi, ranks)
         job, hosts = job_of(world, kind, command, mpi, ranks, log), OtherHosts()
         job.launch(mpi)
@@ -216,5 +222,8 @@ def run(world, report):
     for index, kind in enumerate(WITH_MPI):
         mpi = MPIS[index % 2]
         report.run(f"kinds/{mpi}/{kind}", outlives, kind, mpi)
+    for kind in BINDINGS:
+        for mpi in MPIS:
+            report.run(f"kinds/{mpi}/{kind}", outlives, kind, mpi)
     for test in (leaks_are_found, undefined_behavior_is_told, thread_sanitizer_is_refused):
         report.run(f"kinds/{test.__name__}", test)
