@@ -78,6 +78,9 @@ long do_brk(CaughtCall& call);
 long do_shmat(CaughtCall& call);
 long do_shmdt(CaughtCall& call);
 long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, munlockall
+// After a restart (gate_image_memory.cc): a part of the range is mapped from the image; what of it is given away becomes zeroes.
+bool comes_from_image(uint64_t address, uint64_t length);
+bool give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice);
 
 // --- signals (gate_signals.cc)
 long do_rt_sigaction(CaughtCall& call);

@@ -75,8 +75,6 @@ long unmap_placed(const CaughtCall& call) {
   return -EINVAL;
 }
 
-constinit uint64_t image_inode = 0;
-
 // The mapping that holds `address`; false: none.
 bool mapping_at(uint64_t address, MapsLine& found) {
   MapsReader maps;
@@ -86,18 +84,8 @@ bool mapping_at(uint64_t address, MapsLine& found) {
   return false;
 }
 
-// After a restart a part of the range is mapped from the image: the kernel would not take the range for one mapping, and
-// would make it grow by what comes next in the image.
-bool comes_from_image(uint64_t address, uint64_t length) {
-  if (image_inode == 0) return false;
-  MapsReader maps;
-  for (MapsLine line; maps.next(line);) {
-    if (line.inode == image_inode && line.region.overlaps({address, address + length})) return true;
-  }
-  return false;
-}
-
-// mremap of such a range: what it grows by is a mapping of its own, and each piece is moved.  `target` 0: anywhere, or in
+// mremap of a range that comes from the image in part: the kernel would not take it for one mapping, and would make it grow by what
+// comes next in the image.  What it grows by is a mapping of its own, and each piece is moved.  `target` 0: anywhere, or in
 // place.
 long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64_t target, bool may_move) {
   const uint64_t kept = old_length < new_length ? old_length : new_length;
@@ -133,8 +121,6 @@ bool placed_by_kernel() {
   }
   return false;
 }
-
-void memory_comes_from(uint64_t inode) { image_inode = inode; }
 
 long do_mmap(CaughtCall& call) {
   const uint64_t hint = page_down(call.argument(0));
@@ -271,6 +257,8 @@ long do_brk(CaughtCall& call) {
 long do_flag_memory(CaughtCall& call) {
   const bool gives_away = call.number() == __NR_madvise && call.argument(2) < MADV_DONTFORK;
   if (gives_away) tell_unmap(call.argument(0), call.argument(1));
+  if (call.number() == __NR_madvise && is_application_memory(call.argument(0), call.argument(1)))
+    give_away_image_memory(call.argument(0), call.argument(1), call.argument(2));
   const long got = call.pass();
   if (gives_away || !in_original_process()) return got;
   uint64_t& flags = live_state().memory_flags;

@@ -36,6 +36,7 @@ enum class NoteType : uint32_t {
   soft_limits,           // SoftLimit[]
   memory_flags,          // MemoryFlags[]
   system_v_segments,     // SystemVSegment[]
+  shared_mappings,       // SharedMapping[]
 };
 
 // Instruction sets that code in the image may have chosen at its start, by CPUID: leaf 1, leaf 7, extended leaf 1, XCR0.
@@ -118,6 +119,13 @@ struct SystemVSegment {
   uint64_t bytes;
   int64_t changed;      // shm_ctime, shm_cpid: tell whether a segment that is found is this one
   int32_t creator;
+  uint32_t reserved;
+};
+
+// A shared mapping of something that no path or descriptor leads to, of which the process has more than one: they show the same memory.
+struct SharedMapping {
+  uint64_t begin;       // of a region
+  uint32_t object;      // equal numbers: the same memory, at SegmentRecord::mapped_offset of it
   uint32_t reserved;
 };
 

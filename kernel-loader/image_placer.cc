@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernel-loader/image_shared.h"
 #include "kernel-loader/report.h"
 
 namespace mana::image {
@@ -54,8 +55,16 @@ void* map_huge_pages(const SegmentRecord& whole, int protection, int flags) {
   return mmap(memory(whole), whole.bytes, protection, flags, -1, 0);
 }
 
+// MADV_WIPEONFORK is refused for a file.
+bool is_wiped_on_fork(const ImageFile& image, const SegmentRecord& whole) {
+  return std::any_of(image.memory_flags().begin(), image.memory_flags().end(), [&whole](const MemoryFlags& range) {
+    return (range.flags & MemoryFlags::wipe_on_fork) != 0 && range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes;
+  });
+}
+
 // The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
-Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file, SystemVSegments& system_v) {
+Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file, SharedObjects& objects,
+                      SystemVSegments& system_v) {
   const auto& segments = image.segments();
   SegmentRecord whole = segments[first];
   whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
@@ -63,10 +72,11 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   const int protection = static_cast<int>(whole.protection & ~kGrowsDown);
   const bool segment_of_system_v = whole.kind == SegmentKind::shared_segment;
   const bool huge = is_huge(whole.kind);
+  const bool mapped_twice = objects.has(whole);
   const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory ||
                       whole.kind == SegmentKind::shared_huge_pages || segment_of_system_v;
   const bool grows_down = (whole.protection & kGrowsDown) != 0;
-  if (shared || grows_down || huge) map_file = false;  // must be one anonymous mapping
+  if (shared || grows_down || huge || is_wiped_on_fork(image, whole)) map_file = false;  // must be one anonymous mapping
   bool reads = false;
   for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
   const int writable = reads ? protection | PROT_READ | PROT_WRITE : protection;
@@ -74,10 +84,11 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   const int flags = MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE) |
                     (grows_down ? MAP_GROWSDOWN : 0);
   void* placed = segment_of_system_v ? system_v.attach(whole)
+                 : mapped_twice      ? objects.map(whole)
                  : huge              ? map_huge_pages(whole, writable, flags)
                                      : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
   if (placed != memory(whole)) return failure("place memory", whole, name);
-  bool must_protect = segment_of_system_v;
+  bool must_protect = segment_of_system_v || mapped_twice;
   for (std::size_t i = first; i < last; ++i) {
     const SegmentRecord& segment = segments[i];
     if (segment.stored_bytes == 0) {
@@ -122,6 +133,7 @@ Outcome place_shared_file(const ImageFile& image, const SegmentRecord& segment) 
 
 Outcome place_image(const ImageFile& image, bool map_file, SystemVSegments& system_v) {
   const auto& segments = image.segments();
+  SharedObjects objects(image);
   for (std::size_t first = 0; first < segments.size();) {
     std::size_t last = first + 1;
     while (last < segments.size() && segments[last].region == segments[first].region) ++last;
@@ -129,7 +141,7 @@ Outcome place_image(const ImageFile& image, bool map_file, SystemVSegments& syst
       for (std::size_t i = first; i < last; ++i) {
         if (Outcome placed = place_shared_file(image, segments[i]); !placed.ok()) return placed;
       }
-    } else if (Outcome placed = place_private(image, first, last, map_file, system_v); !placed.ok()) {
+    } else if (Outcome placed = place_private(image, first, last, map_file, objects, system_v); !placed.ok()) {
       return placed;
     }
     first = last;

@@ -149,6 +149,7 @@ Complaint ImageFile::take_note(uint32_t type, std::string_view data) {
     case NoteType::soft_limits: return take_array(data, soft_limits_, "limits");
     case NoteType::memory_flags: return take_array(data, memory_flags_, "flags of memory");
     case NoteType::system_v_segments: return take_array(data, system_v_segments_, "System V segments");
+    case NoteType::shared_mappings: return take_array(data, shared_mappings_, "shared mappings");
   }
   return {};  // of a later version that changes nothing for us
 }

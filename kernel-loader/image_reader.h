@@ -41,6 +41,7 @@ class ImageFile {
   const std::vector<SoftLimit>& soft_limits() const { return soft_limits_; }
   const std::vector<MemoryFlags>& memory_flags() const { return memory_flags_; }
   const std::vector<SystemVSegment>& system_v_segments() const { return system_v_segments_; }
+  const std::vector<SharedMapping>& shared_mappings() const { return shared_mappings_; }
   std::string_view gate_state() const { return gate_; }
   std::string_view descriptors() const { return descriptors_; }
   std::string_view contents() const { return contents_; }
@@ -72,6 +73,7 @@ class ImageFile {
   std::vector<SoftLimit> soft_limits_;
   std::vector<MemoryFlags> memory_flags_;
   std::vector<SystemVSegment> system_v_segments_;
+  std::vector<SharedMapping> shared_mappings_;
   std::string_view gate_, descriptors_, contents_, strings_;
   MovedPath moved_;
 };

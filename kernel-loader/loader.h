@@ -53,14 +53,16 @@ void show_identity();
 // Has /proc/PID show the application's words, environment and auxiliary vector (load_program does it; a restart, before anything else).
 // Only while there is one thread: the kernel is told where the heap ends at the same time.
 void show_command(const GateState& state);
+// After memory_comes_from, before the application runs: the kernel shows words and environment from anonymous memory only.
+void keep_words(const GateState& state);
 
 // Gives the application its stack limit and its name, unregisters the lower rseq, jumps.  The
 // application's program runs on the calling thread (the main thread), whose lower stack keeps what
 // the frames below need.
 [[noreturn]] void start_program(const LoadedProgram& program, const LowerRseq& rseq);
 
-// At a restart: memory is mapped from the file with this number (inode).  What the application has as one mapping may
-// then be several, and mremap must move them one by one (gate_memory.cc).
+// At a restart, when memory is mapped from the file with this number (inode).  What the application has as one mapping may
+// then be several, and mremap must move them one by one (gate_memory.cc); what it gives away must become zeroes (gate_image_memory.cc).
 void memory_comes_from(uint64_t image_inode);
 
 }  // namespace mana::loader

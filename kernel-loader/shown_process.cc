@@ -4,10 +4,12 @@
 // /proc/PID/exe stays the lower program: the kernel changes it for nobody who runs that program.  (So `gdb PROGRAM PID` shows the
 // application, with `set exec-file-mismatch off`.)
 #include <elf.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "kernel-loader/auxv.h"
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/layout.h"
 #include "kernel-loader/loader.h"
 #include "kernel-loader/text.h"
 
@@ -66,6 +68,24 @@ void show_command(const GateState& state) {
   map.auxv = nullptr;  // of another kernel, it may be longer than this one keeps
   map.auxv_size = 0;
   set(map);  // refused without CONFIG_CHECKPOINT_RESTORE: then ps shows our own command
+}
+
+void keep_words(const GateState& state) {
+  struct Vector {
+    uint64_t base, size;
+  };
+  const uint64_t at = page_down(state.argument_start), length = page_up(state.environment_end) - at;
+  if (state.argument_start == 0 || !comes_from_image(at, length)) return;
+  const long copy = sys::mmap(0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+  if (sys::failed(copy)) return;
+  const auto place = static_cast<uint64_t>(copy);
+  const Vector mine{place, length}, there{at, length};
+  const long read = sys::raw(__NR_process_vm_readv, static_cast<uint64_t>(sys::gettid()), sys::bits(&mine), 1, sys::bits(&there), 1, 0);
+  // The whole, or the application has taken rights away: then nothing is shown.
+  if (read == static_cast<long>(length) &&
+      !sys::failed(sys::raw(__NR_mremap, place, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, at)))
+    return;
+  sys::munmap(place, length);
 }
 
 void show_identity() {

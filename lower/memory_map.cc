@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +13,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <utility>
 
 #include "kernel-loader/layout.h"
 
@@ -57,7 +60,7 @@ std::string cannot_be_saved(const UpperRegion& region) {
 
 // Of huge pages; 0: they are gone.
 uint64_t page_bytes(const UpperRegion& region) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/smaps", "re"), std::fclose);
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/thread-self/smaps", "re"), std::fclose);
   char line[1024];
   uint64_t begin = 0, end = 0, kilobytes = 0;
   bool inside = false;
@@ -71,11 +74,13 @@ uint64_t page_bytes(const UpperRegion& region) {
 // One line of /proc/self/maps: "begin-end rwxp offset major:minor inode   name".
 bool parse(const char* line, UpperRegion& region, bool& shared) {
   char permissions[5] = {};
+  unsigned major_number = 0, minor_number = 0;
   int name_at = 0;
-  if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %" SCNu64 " %n", &region.begin, &region.end, permissions,
-                  &region.offset, &region.inode, &name_at) != 5) {
+  if (std::sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n", &region.begin, &region.end, permissions,
+                  &region.offset, &major_number, &minor_number, &region.inode, &name_at) != 7) {
     return false;
   }
+  region.device = makedev(major_number, minor_number);
   region.protection = (permissions[0] == 'r' ? PROT_READ : 0) | (permissions[1] == 'w' ? PROT_WRITE : 0) |
                       (permissions[2] == 'x' ? PROT_EXEC : 0);
   shared = permissions[3] == 's';
@@ -142,9 +147,9 @@ bool read_pagemap(int pagemap, const UpperRegion& region, Touched& touched) {
 
 std::vector<UpperRegion> upper_regions(std::string* error) {
   std::vector<UpperRegion> regions;
-  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), std::fclose);
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/thread-self/maps", "re"), std::fclose);
   if (maps == nullptr) {
-    *error = std::string("read /proc/self/maps: ") + std::strerror(errno);
+    *error = std::string("read /proc/thread-self/maps: ") + std::strerror(errno);
     return regions;
   }
   char* line = nullptr;
@@ -162,8 +167,25 @@ std::vector<UpperRegion> upper_regions(std::string* error) {
   return regions;
 }
 
+std::vector<image::SharedMapping> shared_mappings(const std::vector<UpperRegion>& regions) {
+  using Object = std::pair<uint64_t, uint64_t>;
+  std::map<Object, std::vector<uint64_t>> objects;
+  for (const UpperRegion& region : regions) {
+    const bool nameless = region.kind == SegmentKind::shared_anonymous || region.kind == SegmentKind::shared_memory;
+    if (nameless && !region.saved_elsewhere && region.inode != 0) objects[{region.device, region.inode}].push_back(region.begin);
+  }
+  std::vector<image::SharedMapping> found;
+  uint32_t number = 0;
+  for (const auto& [object, places] : objects) {
+    if (places.size() < 2) continue;
+    for (const uint64_t begin : places) found.push_back({begin, number, 0});
+    ++number;
+  }
+  return found;
+}
+
 bool guarded_ranges(const UpperRegion& region, std::vector<TouchedRange>& guarded) {
-  const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  const int pagemap = open("/proc/thread-self/pagemap", O_RDONLY | O_CLOEXEC);
   if (pagemap < 0) return false;
   Touched found(1);
   const bool scanned = scan(pagemap, region, found, 0, kGuard);
@@ -173,7 +195,7 @@ bool guarded_ranges(const UpperRegion& region, std::vector<TouchedRange>& guarde
 }
 
 std::vector<TouchedRange> touched_ranges(const UpperRegion& region, uint64_t smallest_gap) {
-  const int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  const int pagemap = open("/proc/thread-self/pagemap", O_RDONLY | O_CLOEXEC);
   Touched by_scan(smallest_gap), by_reading(smallest_gap);
   bool scanned = false, read = false;
   if (pagemap >= 0) {

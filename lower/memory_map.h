@@ -16,7 +16,7 @@ struct UpperRegion {
   uint32_t protection = 0;
   image::SegmentKind kind = image::SegmentKind::anonymous;
   uint64_t offset = 0;  // in the mapped file; of huge pages: their size
-  uint64_t inode = 0;   // of it; a System V segment's id
+  uint64_t device = 0, inode = 0;  // of it; of a System V segment the inode is its id
   bool saved_elsewhere = false;  // its bytes come back with a descriptor: they may change while the image is written
   std::string name;     // path, "[heap]", "[stack]" or empty
 };
@@ -27,6 +27,9 @@ struct TouchedRange {
 
 // All regions of the application, in order.  `error`: a region that cannot be saved; empty: none.
 std::vector<UpperRegion> upper_regions(std::string* error);
+
+// Which of them show memory that has no name and that another one shows, too.
+std::vector<image::SharedMapping> shared_mappings(const std::vector<UpperRegion>& regions);
 
 // Pages that MADV_GUARD_INSTALL has made guards.  False: this kernel cannot tell.
 bool guarded_ranges(const UpperRegion& region, std::vector<TouchedRange>& guarded);

@@ -229,6 +229,7 @@ Outcome place(const ImageFile& image) {
   if (Outcome restored = restore_process_state(image); !restored.ok()) return restored;
   struct stat file {};
   if (map_file && fstat(image.descriptor(), &file) == 0) loader::memory_comes_from(file.st_ino);
+  loader::keep_words(gate);
   restore_memory_flags(image.memory_flags());
   if (Outcome changed = restore_environment(image, gate); !changed.ok()) return changed;
   return restore_descriptors(image, rank_process().options);

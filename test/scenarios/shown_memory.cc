@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What memory shows: through each mapping of it the same, zeroes once it was given away, and to ps what it did.
+#include <alloca.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include "test/scenario.h"
+#include "test/scenarios/memory.h"
+
+namespace {
+
+using namespace mana::test;
+
+constexpr int kBoth = PROT_READ | PROT_WRITE;
+
+char* map(std::size_t bytes) { return static_cast<char*>(mmap(nullptr, bytes, kBoth, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)); }
+
+// A ring buffer: its second half is its first one.
+SCENARIO(memory_mapped_twice_stays_one, .ranks = 2) {
+  constexpr std::size_t kBytes = 4 * kPage;
+  char* ring = map(2 * kBytes);
+  const int file = memfd_create("ring", 0);
+  CHECK_EQ(ftruncate(file, kBytes), 0);
+  CHECK(mmap(ring, kBytes, kBoth, MAP_SHARED | MAP_FIXED, file, 0) == ring);
+  CHECK(mmap(ring + kBytes, kBytes, kBoth, MAP_SHARED | MAP_FIXED, file, 0) == ring + kBytes);
+  const auto* last_page = static_cast<char*>(mmap(nullptr, kPage, PROT_READ, MAP_SHARED, file, kBytes - kPage));
+  close(file);
+  auto* first = static_cast<char*>(mmap(nullptr, kBytes, kBoth, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* second = static_cast<char*>(mremap(first, 0, kBytes, MREMAP_MAYMOVE));
+  CHECK(second != MAP_FAILED);
+  fill(ring, kBytes, 1);
+  fill(first, kBytes, 2);
+  for (int turn = 0; turn < 2; turn++) {
+    job.checkpoint_here();
+    CHECK(is_filled(ring + kBytes, kBytes, 1 + 2 * turn) && is_filled(second, kBytes, 2 + 2 * turn));
+    fill(ring + kBytes, kBytes, 3 + 2 * turn);
+    fill(second, kBytes, 4 + 2 * turn);
+    CHECK(is_filled(ring, kBytes, 3 + 2 * turn) && is_filled(first, kBytes, 4 + 2 * turn));
+    CHECK(std::equal(last_page, last_page + kPage, ring + kBytes - kPage));
+  }
+  CHECK(!has_flag(last_page, "wr"));
+  munmap(ring, 2 * kBytes);
+  munmap(const_cast<char*>(last_page), kPage);
+  munmap(first, kBytes);
+  munmap(second, kBytes);
+}
+
+SCENARIO(memory_given_away_is_zero, .ranks = 2) {
+  constexpr std::size_t kBytes = 8 << 20;
+  constexpr int kAdvices[] = {MADV_DONTNEED, MADV_FREE, 24 /* MADV_DONTNEED_LOCKED */};
+  char* memory[std::size(kAdvices)];
+  for (char*& one : memory) fill(one = map(kBytes), kBytes, 5);
+  job.checkpoint_here();
+  for (std::size_t i = 0; i < std::size(kAdvices); i++) {
+    char* middle = memory[i] + kBytes / 4;
+    if (madvise(middle, kBytes / 2, kAdvices[i]) != 0) {
+      CHECK_EQ(kAdvices[i], 24);  // Linux 5.18
+      continue;
+    }
+    // What was freed may be there until memory runs out, but not come back from elsewhere: after a write it stays.
+    if (kAdvices[i] == MADV_FREE) std::fill_n(middle, kBytes / 2, '\0');
+    CHECK(std::all_of(middle, middle + kBytes / 2, [](char byte) { return byte == 0; }));
+    CHECK(is_filled(memory[i], kBytes / 4, 5));
+    CHECK_EQ(middle[kBytes / 2], static_cast<char>((kBytes / 4 * 3 * 31 + 5) % 251 + 1));
+    fill(middle, kBytes / 2, 6);
+    CHECK_EQ(madvise(middle + kPage, kPage, MADV_DONTNEED), 0);
+    CHECK_EQ(middle[kPage], 0);
+  }
+  job.checkpoint_here();
+  for (char* one : memory) {
+    CHECK_EQ(madvise(one, kBytes, MADV_DONTNEED), 0);
+    CHECK(std::all_of(one, one + kBytes, [](char byte) { return byte == 0; }));
+    munmap(one, kBytes);
+  }
+}
+
+SCENARIO(memory_wiped_on_fork_stays_so_when_it_is_large, .ranks = 2) {
+  constexpr std::size_t kBytes = 4 << 20;
+  char* memory = map(kBytes);
+  fill(memory, kBytes, 7);
+  CHECK_EQ(madvise(memory, kBytes, MADV_WIPEONFORK), 0);
+  job.checkpoint_here();
+  CHECK(is_filled(memory, kBytes, 7));
+  CHECK(has_flag(memory, "wf"));
+  munmap(memory, kBytes);
+}
+
+std::string words() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// With so deep a stack these words lie in memory that a restart maps from the image.
+[[gnu::noinline]] void with_deep_stack(Job& job) {
+  constexpr std::size_t kBytes = 3 << 20;
+  auto* deep = static_cast<char*>(alloca(kBytes));
+  fill(deep, kBytes, 8);
+  const std::string before = words();
+  CHECK(!before.empty());
+  job.checkpoint_here();
+  CHECK_EQ(words(), before);
+  CHECK(is_filled(deep, kBytes, 8));
+}
+
+SCENARIO(words_are_shown_with_a_deep_stack, .ranks = 2) { with_deep_stack(job); }
+
+}  // namespace
