@@ -26,7 +26,7 @@ uint64_t as_argument(int number) { return static_cast<uint64_t>(number); }
 // "pos:\t123\nflags:\t0100002\n..." (proc_pid_fdinfo(5))
 bool read_fdinfo(int number, Descriptor& into) {
   char path[64];
-  TextLine(path, sizeof path).add("/proc/self/fdinfo/").decimal(number);
+  TextLine(path, sizeof path).add("/proc/thread-self/fdinfo/").decimal(number);
   const long file = open_for_a_moment(path);
   if (sys::failed(file)) return false;
   char text[256];
@@ -61,7 +61,7 @@ Outcome describe(int number, Descriptor& into) {
   into.unlinked = 0;
   into.standard_number = -1;
   char link[64];
-  TextLine(link, sizeof link).add("/proc/self/fd/").decimal(number);
+  TextLine(link, sizeof link).add("/proc/thread-self/fd/").decimal(number);
   const long length =
       sys::raw(__NR_readlink, sys::bits(link), sys::bits(into.path), sizeof into.path - 1);
   if (sys::failed(length)) return Error{"read", sys::error_of(length)}.at(link);

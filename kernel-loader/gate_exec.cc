@@ -38,7 +38,8 @@ bool read_word(uint64_t address, uint64_t& word) {
     uint64_t base, size;
   };
   const Vector to{sys::bits(&word), sizeof word}, from{address, sizeof word};
-  return sys::raw(__NR_process_vm_readv, static_cast<uint64_t>(sys::getpid()), sys::bits(&to), 1, sys::bits(&from), 1, 0) == sizeof word;
+  // Not the process's id: a main thread that has ended shows no memory.
+  return sys::raw(__NR_process_vm_readv, static_cast<uint64_t>(sys::gettid()), sys::bits(&to), 1, sys::bits(&from), 1, 0) == sizeof word;
 }
 
 // -1: the list cannot be read, or is longer than the kernel takes.

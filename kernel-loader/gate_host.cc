@@ -35,7 +35,7 @@ Outcome set_host_name(const char* wanted) {
   const long wrote = sys::raw(__NR_write, static_cast<uint64_t>(file), sys::bits(line), length);
   if (wrote != static_cast<long>(length)) return Error{"write the name of the host", sys::failed(wrote) ? sys::error_of(wrote) : 0};
   sys::raw(__NR_fcntl, static_cast<uint64_t>(file), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK);
-  TextLine(file_path, sizeof file_path).add("/proc/self/fd/").decimal(file);
+  TextLine(file_path, sizeof file_path).add("/proc/thread-self/fd/").decimal(file);
   return Done{};
 }
 

@@ -58,8 +58,8 @@ struct Entry {
 
 Outcome for_each_number(bool (*each)(int number, void* closure), void* closure) {
   const MakingDescriptors alone;
-  const long folder = move_above(alone, sys::open_read("/proc/self/fd", O_DIRECTORY));
-  if (sys::failed(folder)) return Error{"open", sys::error_of(folder)}.at("/proc/self/fd");
+  const long folder = move_above(alone, sys::open_read("/proc/thread-self/fd", O_DIRECTORY));
+  if (sys::failed(folder)) return Error{"open", sys::error_of(folder)}.at("/proc/thread-self/fd");
   alignas(Entry) char room[2048];
   bool more = true;
   while (more) {
@@ -133,7 +133,7 @@ void find_strays() {
   static_cast<void>(for_each_number(look, nullptr));
   for (int i = before; i < stray_count; i++) {
     char link[64], path[160];
-    TextLine(link, sizeof link).add("/proc/self/fd/").decimal(strays[i].number);
+    TextLine(link, sizeof link).add("/proc/thread-self/fd/").decimal(strays[i].number);
     const long length = sys::raw(__NR_readlink, sys::bits(link), sys::bits(path), sizeof path - 1);
     path[sys::failed(length) ? 0 : length] = 0;
     report("descriptors", Error{"a library of the lower half keeps a number of the application's",

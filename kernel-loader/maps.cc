@@ -8,7 +8,7 @@
 
 namespace mana::loader {
 
-MapsReader::MapsReader() : descriptor_(static_cast<int>(open_above("/proc/self/maps"))) {}
+MapsReader::MapsReader() : descriptor_(static_cast<int>(open_above("/proc/thread-self/maps"))) {}
 
 MapsReader::~MapsReader() {
   if (ok()) sys::close(descriptor_);

@@ -111,7 +111,7 @@ const std::vector<const loader::Descriptor*>& SeenDescriptors::of(const Inode& i
 }
 
 std::string fdinfo(int number) {
-  return read_and_close(static_cast<int>(loader::open_for_a_moment(("/proc/self/fdinfo/" + std::to_string(number)).c_str())));
+  return read_and_close(static_cast<int>(loader::open_for_a_moment(("/proc/thread-self/fdinfo/" + std::to_string(number)).c_str())));
 }
 
 std::string field(const std::string& text, const char* key) {

@@ -117,7 +117,7 @@ std::string save_extents(int file, uint64_t bytes, Contents& into) {
 
 // Shared mappings of the file below the line: they are mapped again, so that they stay the file's.
 void save_mappings(const Inode& inode, Contents& into) {
-  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), std::fclose);
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/thread-self/maps", "re"), std::fclose);
   if (maps == nullptr) return;
   char line[8192];
   while (std::fgets(line, sizeof line, maps.get()) != nullptr) {
@@ -213,7 +213,8 @@ std::string save_signalfd(const std::string& info, Contents& into) {
 // still be this open file's.
 bool watches(int epoll, int number) {
   kcmp_epoll_slot slot{static_cast<uint32_t>(epoll), static_cast<uint32_t>(number), 0};
-  const long compared = syscall(SYS_kcmp, getpid(), getpid(), KCMP_EPOLL_TFD, number, &slot);
+  const pid_t self = gettid();  // the main thread may have ended, and shows nothing then
+  const long compared = syscall(SYS_kcmp, self, self, KCMP_EPOLL_TFD, number, &slot);
   return compared == 0 || (compared < 0 && (errno == ENOSYS || errno == EPERM));  // this kernel does not tell
 }
 

@@ -118,8 +118,9 @@ std::vector<BlockRecord> make_blocks(const std::vector<SegmentRecord>& segments)
   return blocks;
 }
 
-std::string thread_table(std::string* error) {
+std::string thread_table(const UpperInterface* upper, std::string* error) {
   std::string bytes;
+  bool has_main = false;
   for (const ParkSlot* slot : parked_threads()) {
     if (!loader::is_application_memory(slot->context)) {
       *error = "thread " + std::to_string(slot->tid.load()) + " stands on a stack of the lower half, which is not saved";
@@ -127,6 +128,7 @@ std::string thread_table(std::string* error) {
     image::ThreadState state{};
     state.tid = loader::seen_id(slot->tid.load());
     state.is_main = slot->tid.load() == getpid();
+    has_main |= state.is_main != 0;
     state.fs = slot->fs;
     state.gs = slot->gs;
     state.context = slot->context;
@@ -140,6 +142,8 @@ std::string thread_table(std::string* error) {
     std::memcpy(state.name, slot->name, sizeof state.name);
     bytes.append(reinterpret_cast<const char*>(&state), sizeof state);
   }
+  // MPI's calls of the other threads borrow what belongs to the main one.
+  if (!has_main && upper != nullptr) *error = "the application's main thread has ended (pthread_exit), which an MPI program cannot be restarted without";
   return bytes;
 }
 
@@ -314,7 +318,7 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   const SavedDescriptors descriptors = save_descriptors();
   if (plan.error.empty()) plan.error = descriptors.error;
   for (UpperRegion& region : regions) region.saved_elsewhere |= descriptors.mapped.count(region.begin) != 0;
-  const std::string threads = thread_table(&plan.error);
+  const std::string threads = thread_table(upper, &plan.error);
   if (!plan.error.empty()) return plan;
   const SignalsAndTimers kernel = signals_and_timers(&plan.error);
   if (!plan.error.empty()) return plan;

@@ -73,7 +73,7 @@ void add_guards(const UpperRegion& region, std::vector<MemoryFlags>& all, std::s
 std::vector<MemoryFlags> memory_flags(const loader::GateState& gate, std::vector<UpperRegion>& regions, std::string* error) {
   std::vector<MemoryFlags> all;
   if ((gate.memory_flags & loader::kMemoryFlagsWereUsed) == 0) return all;
-  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/smaps", "re"), std::fclose);
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/thread-self/smaps", "re"), std::fclose);
   if (maps == nullptr) return all;
   char line[1024];
   MemoryFlags range{};

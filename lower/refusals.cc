@@ -52,7 +52,7 @@ int traced_process() {
 }
 
 bool has_asynchronous_io() {
-  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/self/maps", "re"), std::fclose);
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen("/proc/thread-self/maps", "re"), std::fclose);
   char line[512];
   while (maps != nullptr && std::fgets(line, sizeof line, maps.get()) != nullptr) {
     if (std::strstr(line, "/[aio]") != nullptr) return true;

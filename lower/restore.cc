@@ -181,6 +181,9 @@ class RestoredThreads {
 
   pid_t tid(int32_t index) { return threads_[static_cast<std::size_t>(index)].tid.load(); }
 
+  std::atomic<uint32_t>* go() { return &go_; }
+
+  // nullptr: it had ended before the checkpoint.
   RestoredThread* main() {
     for (RestoredThread& thread : threads_) {
       if (thread.state.is_main) return &thread;
@@ -315,7 +318,7 @@ int restart() {
   const bool has_front_end = header.upper_interface != 0;
   if (has_front_end) connect_upper(header);
   static RestoredThreads threads(*image, with_mpi ? process.upper : nullptr);
-  if (threads.main() == nullptr) return give_up({"the image has no main thread"});
+  if (threads.main() == nullptr && has_front_end) return give_up({"the image has no main thread"});
   if (const Outcome closed = loader::install_gate(gate_hooks()); !closed.ok()) return give_up(closed.error());
   if (with_mpi) watch_memory();
   block_all_signals();
@@ -331,6 +334,7 @@ int restart() {
   restore_timers(*image);
   queue_process_signals(image->pending_signals());
   lock_future_memory(image->memory_flags());
+  if (threads.main() == nullptr) end_main_thread(threads.go());
   become_restored_thread(threads.main());
 }
 

@@ -57,6 +57,12 @@ void rebuild(const RestoredThread& thread) {
   } while (call.done == 0);
 }
 
+void let_go(std::atomic<uint32_t>* go) {
+  go->store(1);
+  constexpr uint64_t kEverybody = 0x7fffffff;
+  sys::raw(__NR_futex, bits(go), FUTEX_WAKE_PRIVATE, kEverybody);
+}
+
 // %fs is that of who made this thread until the kernel's state is set; nothing here reads it before.
 void begin(void* restored_thread) {
   auto* thread = static_cast<RestoredThread*>(restored_thread);
@@ -77,10 +83,13 @@ void become_restored_thread(RestoredThread* thread) {
   set_kernel_state(*thread);
   queue_signals(*thread);
   if (thread->upper != nullptr) rebuild(*thread);
-  thread->go->store(1);
-  constexpr uint64_t kEverybody = 0x7fffffff;
-  sys::raw(__NR_futex, bits(thread->go), FUTEX_WAKE_PRIVATE, kEverybody);
+  let_go(thread->go);
   mana_return_into_frame(thread->state.context);
+}
+
+void end_main_thread(std::atomic<uint32_t>* go) {
+  let_go(go);
+  for (;;) sys::raw(__NR_exit, 0);
 }
 
 }  // namespace mana::lower

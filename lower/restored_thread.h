@@ -30,5 +30,7 @@ long start_restored_thread(RestoredThread* thread, void* stack_top);
 
 // The calling (main) thread becomes `thread`.
 [[noreturn]] void become_restored_thread(RestoredThread* thread);
+// The application's main thread had ended: the calling one lets the others go and ends as well.
+[[noreturn]] void end_main_thread(std::atomic<uint32_t>* go);
 
 }  // namespace mana::lower

@@ -108,6 +108,10 @@ def without_mpi_and_launcher_restarted(world, log):
     restarted_alone(world, log, [])
 
 
+def without_its_main_thread_restarted(world, log):
+    restarted_alone(world, log, ["thread"])
+
+
 def on_a_terminal_and_restarted(world, log):
     ends = [*os.openpty(), *os.openpty()]  # one for each life: a terminal hangs up when its session's leader ends
     try:
@@ -162,6 +166,6 @@ def run(world, report):
     for mpi in MPIS:
         for test in (exit_code, crash, signals, abort, streams, standard_input, environment):
             report.run(f"pass-through/{mpi}/{test.__name__}", test, mpi)
-    for test in (without_mpi, what_proc_shows, without_mpi_and_launcher_restarted, on_a_terminal_and_restarted, with_a_segment_restarted_on_another_host,
-                  python_with_mpi4py):
+    for test in (without_mpi, what_proc_shows, without_mpi_and_launcher_restarted, without_its_main_thread_restarted, on_a_terminal_and_restarted,
+                 with_a_segment_restarted_on_another_host, python_with_mpi4py):
         report.run(f"pass-through/{test.__name__}", test)

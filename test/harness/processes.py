@@ -2,6 +2,7 @@
 """Processes that the tests start: an mpirun and its ranks, and short commands.  Only processes that descend from this
 runner are ever signalled; the runner adopts orphans (child subreaper), so none of them escapes it."""
 import ctypes
+import glob
 import os
 import pathlib
 import signal
@@ -53,10 +54,13 @@ def parent_of(pid):
 
 
 def program_of(pid):
-    try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-    except OSError:
-        return ""
+    """Of a process whose main thread has ended another thread tells it."""
+    for place in (f"/proc/{pid}/exe", *glob.glob(f"/proc/{pid}/task/*/exe")):
+        try:
+            return os.path.basename(os.readlink(place))
+        except OSError:
+            continue
+    return ""
 
 
 def send(pid, number):

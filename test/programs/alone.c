@@ -2,9 +2,11 @@
 // A program without MPI: counts up to a checkpoint and on.  With `terminal`: it is in the foreground of its terminal, before and after.
 // It prints what the variable MANA_TEST_SAYS is in the end.  With `streams`: it reads a line before each step and after the last, and says on stdout and stderr what that was.
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
+// With `thread`: another thread does so, and the main one has ended.
 // With `connected`: it has a connection to port MANA_TEST_PORT, which must be one that was reset in the end.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/shm.h>
 #include <termios.h>
@@ -62,7 +64,7 @@ static void echo_line(void) {
   fprintf(stderr, "err %s", line);
 }
 
-int main(int argc, char** argv) {
+static int count(int argc, char** argv) {
   const int terminal = argc > 1 && strcmp(argv[1], "terminal") == 0;
   const int segment = argc > 1 && strcmp(argv[1], "segment") == 0;
   const int id = segment ? make_segment() : -1;
@@ -86,4 +88,22 @@ int main(int argc, char** argv) {
   if (environ != NULL && getenv("MANA_TEST_SAYS") != NULL) printf("says %s\n", getenv("MANA_TEST_SAYS"));
   printf("alone: %s\n", turns >= (streams ? 1 : 2) ? "counted" : "lost count");
   return 11;
+}
+
+struct Words {
+  int count;
+  char** list;
+};
+static void* count_in_thread(void* words) {
+  const struct Words* all = words;
+  exit(count(all->count, all->list));
+}
+
+int main(int argc, char** argv) {
+  if (argc < 2 || strcmp(argv[1], "thread") != 0) return count(argc, argv);
+  static struct Words words;
+  words = (struct Words){argc, argv};
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, count_in_thread, &words) != 0) return 21;
+  pthread_exit(NULL);
 }
