@@ -82,8 +82,12 @@ struct ProcessState {
   } timers[3];                 // setitimer: ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF
   uint64_t extended_states;    // XSAVE features that it may use (ARCH_GET_XCOMP_PERM)
   uint32_t child_subreaper, without_huge_pages;  // PR_SET_CHILD_SUBREAPER, PR_SET_THP_DISABLE
-  uint32_t barrier_registrations, reserved_word;  // commands of membarrier(2)
-  uint64_t reserved[5];
+  uint32_t barrier_registrations;  // commands of membarrier(2)
+  uint32_t directory_was_removed;  // the working directory; its mode is in removed_directory_mode
+  int32_t out_of_memory_score;     // /proc/self/oom_score_adj, if has_out_of_memory_score
+  uint32_t has_out_of_memory_score;
+  uint32_t no_new_privileges, removed_directory_mode;
+  uint64_t reserved[3];
 };
 
 enum class SegmentKind : uint32_t {

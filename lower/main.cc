@@ -22,6 +22,7 @@
 #include "lower/options.h"
 #include "lower/park.h"
 #include "lower/restore.h"
+#include "lower/process_attributes.h"
 #include "lower/rank_process.h"
 #include "lower/stop.h"
 #include "lower/table.h"
@@ -188,6 +189,7 @@ int main(int argc, char** argv) {
   if (loader::must_lie_elsewhere(reinterpret_cast<uint64_t>(&lower::rank_process))) execv("/proc/self/exe", argv);
   const auto begun = loader::begin_lower_half();
   lower::note_launched_attributes();
+  lower::note_launched_score();
   lower::Options& options = lower::rank_process().options;
   if (!lower::read_options(argc, argv, options)) return 64;
   loader::set_report_rank(options.rank);

@@ -2,10 +2,18 @@
 #include "lower/process_attributes.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "kernel-loader/report.h"
+#include "lower/descriptor_contents.h"
+#include "lower/proc_file.h"
 
 namespace mana::lower {
 namespace {
@@ -23,7 +31,29 @@ uint32_t barrier_registrations() {
   return commands < 0 ? 0 : static_cast<uint32_t>(commands);
 }
 
+constexpr char kScoreFile[] = "/proc/self/oom_score_adj";
+
+int32_t out_of_memory_score() { return std::atoi(read_proc_file(kScoreFile).c_str()); }
+
+int32_t launched_score = 0;
+
+// Of the application's main thread: each has its own, and the lower half's were made before the application could ask for it.
+bool gains_no_privileges() {
+  return field(read_proc_file("/proc/self/task/" + std::to_string(getpid()) + "/status"), "NoNewPrivs:\t") == "1";
+}
+
+// An ordinary user may not go below what the launcher gave.
+void restore_score(int32_t score) {
+  const int file = open(kScoreFile, O_WRONLY | O_CLOEXEC);
+  const std::string text = std::to_string(score);
+  const bool written = file >= 0 && write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (!written) loader::report("restart", loader::Error{"set the application's score for when memory runs out", errno}.at(kScoreFile));
+  close(file);
+}
+
 }  // namespace
+
+void note_launched_score() { launched_score = out_of_memory_score(); }
 
 void read_process_attributes(image::ProcessState& state) {
   int reaps = 0;
@@ -31,11 +61,16 @@ void read_process_attributes(image::ProcessState& state) {
   state.without_huge_pages = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
   state.extended_states = extended_states();
   state.barrier_registrations = barrier_registrations();
+  state.out_of_memory_score = out_of_memory_score();
+  state.has_out_of_memory_score = state.out_of_memory_score != launched_score;
+  state.no_new_privileges = gains_no_privileges();
 }
 
 loader::Outcome restore_process_attributes(const image::ProcessState& state) {
   if (state.child_subreaper != 0) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   if (state.without_huge_pages != 0) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  if (state.no_new_privileges != 0) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);  // threads made from now on have it too
+  if (state.has_out_of_memory_score != 0) restore_score(state.out_of_memory_score);
   // Without leave to use it the first instruction of AMX, or the return into a frame that holds its registers, is fatal.
   const uint64_t missing = state.extended_states & ~extended_states();
   for (int feature = 0; feature < 64; ++feature) {

@@ -8,6 +8,9 @@
 
 namespace mana::lower {
 
+// First thing in main(): what the launcher gave.
+void note_launched_score();
+
 // Agent's thread, everything parked.
 void read_process_attributes(image::ProcessState& state);
 // Before there are threads of the application.

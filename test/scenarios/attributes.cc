@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "test/scenario.h"
@@ -210,6 +211,22 @@ SCENARIO(checkpoint_waits_for_a_child_and_its_parent, .ranks = 2) {
   job.wait_until_over();
   CHECK_EQ(waitpid(-1, &status, WNOHANG), -1);
   CHECK_EQ(errno, ECHILD);
+}
+
+SCENARIO(process_keeps_what_it_asked_for_itself, .ranks = 2) {
+  const auto score = [] {
+    int value = 0;
+    std::ifstream("/proc/self/oom_score_adj") >> value;
+    return value;
+  };
+  const auto set_score = [](int value) { std::ofstream("/proc/self/oom_score_adj") << value; };
+  const int before = score(), raised = std::min(before + 321, 1000);
+  set_score(raised);
+  CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  job.checkpoint_here();
+  CHECK_EQ(score(), raised);
+  CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+  set_score(before);
 }
 
 }  // namespace
