@@ -121,6 +121,7 @@ std::string save_socket(const loader::Descriptor& descriptor, const SeenDescript
 loader::Result<int> make_socket(const Contents& contents, const std::map<int, Contents>& all,
                                 std::map<int, int>& other_ends);
 loader::Outcome fill_socket(int descriptor, const Contents& contents, int other_end);
+void connect_datagrams(int descriptor, const Contents& contents);  // when all have their addresses
 loader::Outcome shut_socket(int descriptor, const Contents& contents);  // when all are filled
 void say_at_restart(const std::string& what);                           // one line on stderr
 

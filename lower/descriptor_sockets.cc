@@ -18,8 +18,10 @@
 
 #include <cstring>
 #include <optional>
+#include <vector>
 
 #include "lower/descriptor_contents.h"
+#include "lower/socket_options.h"
 
 namespace mana::lower {
 namespace {
@@ -34,23 +36,9 @@ using loader::Result;
 constexpr std::size_t kMostMessageBytes = 1 << 20;
 constexpr int kMostMessages = 1 << 16;
 constexpr int kRoom = 1 << 20;
+constexpr uint64_t kModeIsKnown = uint64_t{1} << 32;  // with the address of a UNIX socket
+constexpr std::size_t kMostAnswerBytes = 64 << 10;  // of sock_diag(7): a queue of 4096 that wait to be accepted
 constexpr int kUntilReset_ms = 1000;
-
-struct Option {
-  int level, name;
-};
-constexpr Option kOptions[] = {{SOL_SOCKET, SO_REUSEADDR}, {SOL_SOCKET, SO_REUSEPORT}, {SOL_SOCKET, SO_KEEPALIVE},
-                               {SOL_SOCKET, SO_BROADCAST}, {SOL_SOCKET, SO_SNDBUF},    {SOL_SOCKET, SO_RCVBUF},
-                               {SOL_SOCKET, SO_PASSCRED},  {SOL_SOCKET, SO_RCVTIMEO},  {SOL_SOCKET, SO_SNDTIMEO},
-                               {SOL_SOCKET, SO_LINGER},    {SOL_SOCKET, SO_OOBINLINE}, {IPPROTO_TCP, TCP_NODELAY},
-                               {IPPROTO_IPV6, IPV6_V6ONLY}};
-
-std::string option_of(int number, Option option) {
-  char value[64];
-  socklen_t length = sizeof value;
-  if (getsockopt(number, option.level, option.name, value, &length) != 0) return {};
-  return std::string(value, length);
-}
 
 int int_option(int number, int name) {
   int value = 0;
@@ -59,30 +47,11 @@ int int_option(int number, int name) {
   return value;
 }
 
-void save_options(int number, Contents& into) {
-  for (const Option option : kOptions) {
-    std::string value = option_of(number, option);
-    if (!value.empty())
-      into.add(ItemKind::option, std::move(value), static_cast<uint64_t>(option.level),
-               static_cast<uint64_t>(option.name));
-  }
-}
-
-void restore_options(int number, const Contents& contents) {
-  for (const Item& item : contents.items) {
-    if (item.kind != ItemKind::option) continue;
-    const Option option{static_cast<int>(item.words[0]), static_cast<int>(item.words[1])};
-    if (option_of(number, option) == item.bytes) continue;
-    std::string value = item.bytes;
-    if (option.level == SOL_SOCKET && (option.name == SO_SNDBUF || option.name == SO_RCVBUF) &&
-        value.size() == sizeof(int)) {
-      int bytes;
-      std::memcpy(&bytes, value.data(), sizeof bytes);
-      bytes /= 2;  // socket(7): the kernel doubles it
-      std::memcpy(value.data(), &bytes, sizeof bytes);
-    }
-    setsockopt(number, option.level, option.name, value.data(), static_cast<socklen_t>(value.size()));
-  }
+// Empty: an abstract name.
+std::string path_of(const sockaddr_storage& address) {
+  sockaddr_un name{};
+  std::memcpy(&name, &address, sizeof name);
+  return {name.sun_path, strnlen(name.sun_path, sizeof name.sun_path)};
 }
 
 void save_address(int number, bool peer, Contents& into) {
@@ -91,8 +60,11 @@ void save_address(int number, bool peer, Contents& into) {
   auto* at = reinterpret_cast<sockaddr*>(&address);
   if ((peer ? getpeername(number, at, &length) : getsockname(number, at, &length)) != 0) return;
   if (address.ss_family == AF_UNIX && length <= sizeof(sa_family_t)) return;  // has no name
+  struct stat file {};
+  const bool in_file_system = address.ss_family == AF_UNIX && !peer && stat(path_of(address).c_str(), &file) == 0 && S_ISSOCK(file.st_mode);
   into.add(ItemKind::address,
-           std::string(reinterpret_cast<char*>(&address), std::min<std::size_t>(length, sizeof address)), peer);
+           std::string(reinterpret_cast<char*>(&address), std::min<std::size_t>(length, sizeof address)), peer,
+           in_file_system ? kModeIsKnown | (file.st_mode & 07777) : 0);
 }
 
 const Item* address_of(const Contents& contents, uint64_t which) {
@@ -107,6 +79,7 @@ const Item* address_of(const Contents& contents, uint64_t which) {
 struct UnixState {
   uint64_t peer = 0;  // inode; 0: gone, or never there
   unsigned shutdown = 0;
+  std::vector<uint32_t> waiting;  // inodes of those that wait to be accepted; 0: closed already
 };
 std::optional<UnixState> unix_state(uint64_t inode) {
   const int link = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
@@ -121,19 +94,23 @@ std::optional<UnixState> unix_state(uint64_t inode) {
   ask.request.sdiag_family = AF_UNIX;
   ask.request.udiag_states = ~0u;
   ask.request.udiag_ino = static_cast<uint32_t>(inode);
-  ask.request.udiag_show = UDIAG_SHOW_PEER;
+  ask.request.udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS;
   ask.request.udiag_cookie[0] = ask.request.udiag_cookie[1] = ~0u;
-  alignas(nlmsghdr) char answer[4096];
+  std::vector<uint64_t> answer(kMostAnswerBytes / sizeof(uint64_t));
   ssize_t got = send(link, &ask, sizeof ask, 0);
-  if (got > 0) got = recv(link, answer, sizeof answer, 0);
+  if (got > 0) got = recv(link, answer.data(), kMostAnswerBytes, 0);
   close(link);
-  auto* head = reinterpret_cast<nlmsghdr*>(answer);
+  auto* head = reinterpret_cast<nlmsghdr*>(answer.data());
   if (got < static_cast<ssize_t>(sizeof *head) || head->nlmsg_type != SOCK_DIAG_BY_FAMILY) return {};
   UnixState state;
   auto* message = static_cast<unix_diag_msg*>(NLMSG_DATA(head));
   auto left = static_cast<int>(head->nlmsg_len - NLMSG_LENGTH(sizeof *message));
   for (auto* at = reinterpret_cast<rtattr*>(message + 1); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
     if (at->rta_type == UNIX_DIAG_PEER) state.peer = *static_cast<uint32_t*>(RTA_DATA(at));
+    if (at->rta_type == UNIX_DIAG_ICONS) {
+      const auto* inodes = static_cast<uint32_t*>(RTA_DATA(at));
+      state.waiting.assign(inodes, inodes + RTA_PAYLOAD(at) / sizeof *inodes);
+    }
     if (at->rta_type == UNIX_DIAG_SHUTDOWN) state.shutdown = *static_cast<uint8_t*>(RTA_DATA(at));
   }
   return state;
@@ -178,6 +155,18 @@ void set_socket(Contents& into, int family, int type, int protocol, SocketState 
   into.words[4] = SOMAXCONN;
 }
 
+// Of datagram sockets many may be connected to one, which may be connected to none, or to itself.
+bool is_pair(uint64_t one, uint64_t other) {
+  const std::optional<UnixState> state = unix_state(other);
+  return one != other && state && state->peer == one;
+}
+
+std::string holds_no_message(int number, int type) {
+  Contents queued;
+  if (std::string why = peek_messages(number, type, false, queued); !why.empty()) return why;
+  return queued.items.empty() ? std::string() : "it holds messages that were not read yet";
+}
+
 std::string save_unix(const Descriptor& descriptor, int type, const SeenDescriptors& all, Contents& into) {
   const int number = descriptor.number;
   const std::optional<UnixState> state = unix_state(descriptor.inode);
@@ -186,9 +175,17 @@ std::string save_unix(const Descriptor& descriptor, int type, const SeenDescript
     return "descriptors are on their way in it";
   sockaddr_storage peer{};
   socklen_t length = sizeof peer;
-  const bool connected = state->peer != 0 || getpeername(number, reinterpret_cast<sockaddr*>(&peer), &length) == 0;
+  const bool told = getpeername(number, reinterpret_cast<sockaddr*>(&peer), &length) == 0;
+  const bool connected = state->peer != 0 || told, peer_has_name = told && length > sizeof(sa_family_t);
   if (int_option(number, SO_ACCEPTCONN) == 0 && connected) {
     const int other = state->peer == 0 ? -1 : lowest_of_inode({descriptor.device, state->peer}, all);
+    if (type == SOCK_DGRAM && state->peer != 0 && peer_has_name && !is_pair(descriptor.inode, state->peer)) {
+      set_socket(into, AF_UNIX, type, 0, SocketState::datagram);
+      save_address(number, false, into);
+      save_address(number, true, into);
+      return holds_no_message(number, type);
+    }
+    if (type == SOCK_DGRAM) save_address(number, false, into);
     into.kind = ContentsKind::socket_pair;
     into.words[0] = static_cast<uint64_t>(other);
     into.words[1] = static_cast<uint64_t>(type);
@@ -196,14 +193,14 @@ std::string save_unix(const Descriptor& descriptor, int type, const SeenDescript
     into.words[3] = state->peer != 0 && other < 0;  // it leads out of the process
     return peek_messages(number, type, (state->shutdown & 1) != 0 || state->peer == 0, into);
   }
+  for (const uint32_t inode : state->waiting) {
+    if (inode == 0 || lowest_of_inode({descriptor.device, inode}, all) >= 0)
+      return "a connection of the application's own waits in it to be accepted";
+  }
   set_socket(into, AF_UNIX, type, 0,
              int_option(number, SO_ACCEPTCONN) != 0 ? SocketState::listening : SocketState::idle);
   save_address(number, false, into);
-  Contents queued;
-  if (type == SOCK_DGRAM) {
-    if (std::string why = peek_messages(number, type, false, queued); !why.empty()) return why;
-  }
-  return queued.items.empty() ? std::string() : "it holds messages that were not read yet";
+  return type == SOCK_DGRAM ? holds_no_message(number, type) : std::string();
 }
 
 std::string save_internet(int number, int family, int type, int protocol, Contents& into) {
@@ -257,6 +254,11 @@ bool bind_again(int number, const Contents& contents, int family) {
   if (family != AF_UNIX && contents.words[1] == SOCK_STREAM)
     setsockopt(number, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   const bool bound = bind(number, as_address(*own), length_of(*own)) == 0;
+  if (bound && (own->words[1] & kModeIsKnown) != 0) {
+    sockaddr_storage address{};
+    std::memcpy(&address, own->bytes.data(), std::min(sizeof address, own->bytes.size()));
+    chmod(path_of(address).c_str(), static_cast<mode_t>(own->words[1] & 07777));
+  }
   restore_options(number, contents);
   return bound;
 }
@@ -309,10 +311,13 @@ Result<int> make_single(const Contents& contents) {
   }
   if (state == SocketState::listening && listen(got, static_cast<int>(contents.words[4])) != 0)
     say_at_restart(name + ", cannot listen again: " + std::strerror(errno));
-  const Item* peer = address_of(contents, 1);
-  if (state == SocketState::datagram && peer != nullptr && connect(got, as_address(*peer), length_of(*peer)) != 0)
-    say_at_restart(name + ", cannot be connected to its peer again: " + std::strerror(errno));
   return got;
+}
+
+// A pair is made with a connection, not with names.
+void name_again(int number, const Contents& contents) {
+  if (!bind_again(number, contents, AF_UNIX))
+    say_at_restart("descriptor " + std::to_string(contents.number) + ", a socket, cannot have its address again: " + std::strerror(errno));
 }
 
 }  // namespace
@@ -320,7 +325,7 @@ Result<int> make_single(const Contents& contents) {
 std::string save_socket(const Descriptor& descriptor, const SeenDescriptors& all, Contents& into) {
   const int number = descriptor.number;
   const int family = int_option(number, SO_DOMAIN), type = int_option(number, SO_TYPE);
-  save_options(number, into);
+  if (std::string why = save_options(number, into); !why.empty()) return why;
   if (family == AF_UNIX) return save_unix(descriptor, type, all, into);
   if (family == AF_INET || family == AF_INET6)
     return save_internet(number, family, type, int_option(number, SO_PROTOCOL), into);
@@ -333,12 +338,14 @@ Result<int> make_socket(const Contents& contents, const std::map<int, Contents>&
     const int made = waiting->second;
     other_ends.erase(waiting);
     restore_options(made, contents);
+    name_again(made, contents);
     return made;
   }
   int ends[2];
   if (socketpair(AF_UNIX, static_cast<int>(contents.words[1]) | SOCK_CLOEXEC, 0, ends) != 0)
     return Error{"socketpair", errno, contents.words[1]};
   restore_options(ends[0], contents);
+  name_again(ends[0], contents);
   const auto peer = static_cast<int>(contents.words[0]);
   const bool both = peer > contents.number && all.count(peer) != 0;
   other_ends[both ? peer : contents.number] = ends[1];
@@ -359,6 +366,13 @@ Outcome fill_socket(int descriptor, const Contents& contents, int other_end) {
                    item.bytes.size()};
   }
   return Done{};
+}
+
+void connect_datagrams(int descriptor, const Contents& contents) {
+  if (contents.kind != ContentsKind::socket || static_cast<SocketState>(contents.words[3]) != SocketState::datagram) return;
+  const Item* peer = address_of(contents, 1);
+  if (peer != nullptr && connect(descriptor, as_address(*peer), length_of(*peer)) != 0)
+    say_at_restart("descriptor " + std::to_string(descriptor) + ", a socket, cannot be connected to its peer again: " + std::strerror(errno));
 }
 
 Outcome shut_socket(int descriptor, const Contents& contents) {

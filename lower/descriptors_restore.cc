@@ -76,6 +76,7 @@ class Restorer {
       if (Outcome done = finish_one(number, contents); !done.ok()) return done;
     }
     close_shared();
+    for (const auto& [number, contents] : contents_) connect_datagrams(number, contents);
     for (const auto& [number, contents] : contents_) {
       if (Outcome shut = shut_socket(number, contents); !shut.ok()) return shut;
     }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sockets: who is connected to whom by name, and what setsockopt has made of them.
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+
+#include "test/scenarios/descriptor_calls.h"
+
+namespace {
+
+using namespace mana::test;
+
+sockaddr_un named(const std::string& path) {
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  path.copy(name.sun_path, sizeof name.sun_path - 1);
+  return name;
+}
+int bound(int type, const std::string& path) {
+  const int got = socket(AF_UNIX, type, 0);
+  const sockaddr_un name = named(path);
+  return bind(got, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0 ? got : -1;
+}
+bool connect_to(int from, const std::string& path) {
+  const sockaddr_un name = named(path);
+  return connect(from, reinterpret_cast<const sockaddr*>(&name), sizeof name) == 0;
+}
+std::string own_name(int number) {
+  sockaddr_un name{};
+  socklen_t length = sizeof name;
+  getsockname(number, reinterpret_cast<sockaddr*>(&name), &length);
+  return name.sun_path;
+}
+
+SCENARIO(many_datagram_sockets_stay_connected_to_one, .ranks = 2) {
+  char folder[] = "/tmp/mana-sockets-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/";
+  const int early = socket(AF_UNIX, SOCK_DGRAM, 0);
+  const int one = bound(SOCK_DGRAM, path + "one");
+  const int late = bound(SOCK_DGRAM, path + "late");
+  const int itself = bound(SOCK_DGRAM, path + "itself");
+  const int left = bound(SOCK_DGRAM, path + "left"), right = bound(SOCK_DGRAM, path + "right");
+  CHECK(connect_to(early, path + "one") && connect_to(late, path + "one") && connect_to(itself, path + "itself"));
+  CHECK(connect_to(left, path + "right") && connect_to(right, path + "left"));
+  CHECK(put(left, "waiting"));
+  job.checkpoint_here();
+  for (const int from : {early, late}) {
+    CHECK(put(from, "hello"));
+    CHECK_EQ(take(one, 16), "hello");
+  }
+  CHECK(put(itself, "me"));
+  CHECK_EQ(take(itself, 16), "me");
+  CHECK_EQ(take(right, 16), "waiting");
+  CHECK(put(right, "answer"));
+  CHECK_EQ(take(left, 16), "answer");
+  CHECK_EQ(own_name(late), path + "late");
+  CHECK_EQ(own_name(left), path + "left");
+  close_all({early, one, late, itself, left, right});
+  for (const char* name : {"one", "late", "itself", "left", "right"}) unlink((path + name).c_str());
+  rmdir(folder);
+}
+
+SCENARIO(name_of_a_socket_keeps_its_mode, .ranks = 2) {
+  char folder[] = "/tmp/mana-sockets-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/private";
+  const int server = bound(SOCK_STREAM, path);
+  CHECK(listen(server, 4) == 0 && chmod(path.c_str(), 0620) == 0);
+  job.checkpoint_here();
+  struct stat status {};
+  CHECK_EQ(stat(path.c_str(), &status), 0);
+  CHECK_EQ(status.st_mode & 07777, 0620u);
+  close(server);
+  unlink(path.c_str());
+  rmdir(folder);
+}
+
+using Option = std::pair<int, int>;  // level, name
+
+int value_of(int number, Option option) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  getsockopt(number, option.first, option.second, &value, &length);
+  return value;
+}
+
+SCENARIO(options_of_sockets_stay_set, .ranks = 2) {
+  constexpr std::pair<Option, int> kOfTcp[] = {
+      {{IPPROTO_TCP, TCP_KEEPIDLE}, 77}, {{IPPROTO_TCP, TCP_KEEPINTVL}, 11}, {{IPPROTO_TCP, TCP_KEEPCNT}, 4},
+      {{IPPROTO_TCP, TCP_USER_TIMEOUT}, 4321}, {{IPPROTO_TCP, TCP_CORK}, 1}, {{SOL_SOCKET, SO_RCVLOWAT}, 5},
+      {{IPPROTO_IP, IP_TTL}, 33}, {{IPPROTO_IP, IP_TOS}, 0x10}, {{SOL_SOCKET, SO_PRIORITY}, 3}};  // IP_TOS changes the priority
+  constexpr std::pair<Option, int> kOfUdp[] = {{{IPPROTO_IP, IP_FREEBIND}, 1}, {{IPPROTO_IP, IP_MULTICAST_TTL}, 9},
+                                               {{IPPROTO_IP, IP_MULTICAST_LOOP}, 0}, {{SOL_SOCKET, SO_TIMESTAMP}, 1}};
+  const int tcp = socket(AF_INET, SOCK_STREAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0);
+  for (const auto& [option, value] : kOfTcp) CHECK_EQ(setsockopt(tcp, option.first, option.second, &value, sizeof value), 0);
+  for (const auto& [option, value] : kOfUdp) CHECK_EQ(setsockopt(udp, option.first, option.second, &value, sizeof value), 0);
+  sockaddr_in nowhere{};
+  nowhere.sin_family = AF_INET;
+  inet_pton(AF_INET, "192.0.2.7", &nowhere.sin_addr);  // no host's; IP_FREEBIND lets it be bound
+  CHECK_EQ(bind(udp, reinterpret_cast<sockaddr*>(&nowhere), sizeof nowhere), 0);
+  sock_filter shorten[] = {BPF_STMT(BPF_RET | BPF_K, 8 + 3)};  // headers, and three bytes
+  const sock_fprog program{1, shorten};
+  const int filtered = socket(AF_INET, SOCK_DGRAM, 0), sender = socket(AF_INET, SOCK_DGRAM, 0);
+  CHECK_EQ(setsockopt(filtered, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
+  job.checkpoint_here();
+  for (const auto& [option, value] : kOfTcp) CHECK_EQ(value_of(tcp, option), value);
+  for (const auto& [option, value] : kOfUdp) CHECK_EQ(value_of(udp, option), value);
+  sockaddr_in name{};
+  socklen_t length = sizeof name;
+  getsockname(udp, reinterpret_cast<sockaddr*>(&name), &length);
+  CHECK_EQ(name.sin_addr.s_addr, nowhere.sin_addr.s_addr);
+  sockaddr_in here{};
+  here.sin_family = AF_INET;
+  here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* at = reinterpret_cast<sockaddr*>(&here);
+  length = sizeof here;
+  CHECK(bind(filtered, at, sizeof here) == 0 && getsockname(filtered, at, &length) == 0);
+  CHECK_EQ(sendto(sender, "abcdef", 6, 0, at, sizeof here), 6);
+  CHECK_EQ(take(filtered, 16), "abc");
+  close_all({tcp, udp, filtered, sender});
+}
+
+}  // namespace
