@@ -40,6 +40,7 @@ enum class ContentsKind : uint32_t {
   terminal_slave,   // number of its master
   socket_pair,      // number of the other end (-1: gone), type, shutdown (1: no receiving, 2: no sending)
   socket,           // family, type, protocol, state (SocketState), number of connections asked for
+  removed_directory,  // first, -, mode
 };
 enum class ItemKind : uint32_t {
   extent = 1,  // offset; bytes: of a file
@@ -51,6 +52,8 @@ enum class ItemKind : uint32_t {
   address,     // which (0 own, 1 peer); bytes: sockaddr
   option,      // level, name; bytes: value of a socket option
   terminal,    // 0 termios, 1 window size; bytes
+  owner,       // user, group
+  time,        // s, ns: first of the last access, then of the last change of the contents
 };
 enum class LockKind : uint64_t { flock, posix, open_file };
 enum class SocketState : uint64_t { idle, listening, datagram, connected };

@@ -17,12 +17,15 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/sys.h"
 #include "lower/descriptor_contents.h"
 #include "lower/moved_files.h"
+#include "lower/removed_directory.h"
 
 namespace mana::lower {
 namespace {
@@ -141,6 +144,7 @@ class Restorer {
       case ContentsKind::terminal_slave: return open_slave(descriptor, contents);
       case ContentsKind::socket_pair:
       case ContentsKind::socket: return make_socket(contents, contents_, other_ends_);
+      case ContentsKind::removed_directory: return open_removed_directory(descriptor, contents);
       case ContentsKind::file: break;
     }
     return Error{"unusable description of a descriptor", 0, bits(descriptor.number)}.at(descriptor.path);
@@ -199,16 +203,31 @@ class Restorer {
       if (!file.ok()) return file;
       shared_[first] = {file.value(), file.value()};
     }
-    // The first open file for reading and writing is the one that was made: it has O_TMPFILE among its flags.
+    // One that was made without a name has O_TMPFILE among its flags.  A memfd that was opened again could not be executed (ETXTBSY).
     Shared& shared = shared_[first];
+    const bool as_made = contents.kind == ContentsKind::memfd || (descriptor.flags & O_TMPFILE) == O_TMPFILE;
     int got;
-    if ((descriptor.flags & O_ACCMODE) == O_RDWR && first == descriptor.number) {
+    if (as_made && (descriptor.flags & O_ACCMODE) == O_RDWR && first == descriptor.number) {
       got = fcntl(shared.reader, F_DUPFD_CLOEXEC, 0);
     } else {
       got = open(own(shared.reader).c_str(), (descriptor.flags & ~(O_TMPFILE | O_DIRECTORY)) | O_CLOEXEC);
     }
     if (got < 0 || lseek(got, descriptor.offset, SEEK_SET) < 0)
       return failure("open again for the application", descriptor.path);
+    return got;
+  }
+
+  Result<int> open_removed_directory(const Descriptor& descriptor, const Contents& contents) {
+    const int first = static_cast<int>(contents.words[0]);
+    if (shared_.find(first) == shared_.end()) {
+      std::string path = descriptor.path;
+      strip_deleted(path);
+      const Result<int> made = make_removed_directory(path, static_cast<mode_t>(contents.words[2]));
+      if (!made.ok()) return made;
+      shared_[first] = {made.value(), made.value()};
+    }
+    const int got = open(own(shared_[first].reader).c_str(), descriptor.flags | O_CLOEXEC);
+    if (got < 0) return failure("open again for the application", descriptor.path);
     return got;
   }
 
@@ -273,7 +292,9 @@ class Restorer {
     const int got = inotify_init1(IN_CLOEXEC);
     if (got < 0) return Error{"inotify_init1", errno};
     int last = 0;
-    for (const Item& item : contents.items) {
+    std::vector<Item> watches = contents.items;  // the kernel tells the newest first
+    std::sort(watches.begin(), watches.end(), [](const Item& a, const Item& b) { return a.words[0] < b.words[0]; });
+    for (const Item& item : watches) {
       const auto wanted = static_cast<int>(item.words[0]);
       const std::string path = moved_path(item.bytes, options_.paths);
       // The kernel gives watches ascending numbers, also when they are removed again.
@@ -342,10 +363,32 @@ class Restorer {
     }
     const bool nameless = contents.kind == ContentsKind::memfd || contents.kind == ContentsKind::unlinked;
     if (!nameless || contents.words[0] != bits(number)) return Done{};
-    fchmod(number, static_cast<mode_t>(contents.words[2]));
+    restore_owner(number, contents);
+    fchmod(number, static_cast<mode_t>(contents.words[2]));  // a change of the owner takes set-user-id away
+    restore_times(number, contents);
     if (contents.words[3] != 0 && fcntl(shared_[number].reader, F_ADD_SEALS, static_cast<int>(contents.words[3])) != 0)
       return Error{"seal a memfd again", errno, contents.words[3]};
     return Done{};
+  }
+
+  // An ordinary user gives nothing away.
+  static void restore_owner(int number, const Contents& contents) {
+    struct stat now {};
+    for (const Item& item : contents.items) {
+      if (item.kind != ItemKind::owner || fstat(number, &now) != 0) continue;
+      const auto user = static_cast<uid_t>(item.words[0]);
+      const auto group = static_cast<gid_t>(item.words[1]);
+      if ((now.st_uid != user || now.st_gid != group) && fchown(number, user, group) != 0)
+        say_at_restart("descriptor " + std::to_string(number) + ": its file has another owner now: " + std::strerror(errno));
+    }
+  }
+
+  static void restore_times(int number, const Contents& contents) {
+    std::vector<timespec> times;
+    for (const Item& item : contents.items) {
+      if (item.kind == ItemKind::time) times.push_back({static_cast<time_t>(item.words[0]), static_cast<long>(item.words[1])});
+    }
+    if (times.size() == 2) futimens(number, times.data());
   }
 
   // In place of the private copy that came with the memory.

@@ -141,6 +141,7 @@ std::string save_nameless(const Descriptor& descriptor, const SeenDescriptors& a
   struct stat status {};
   struct statfs system {};
   if (fstat(descriptor.number, &status) != 0 || fstatfs(descriptor.number, &system) != 0) return failure("fstat");
+  if (path[0] != '/') return "nothing makes it again";  // a name space
   if (!ends(path, " (deleted)")) return "another file has its name now";
   if (starts(path, "/secretmem")) return "secret memory";
   if (status.st_nlink != 0) return "deleted, but it has another name";
@@ -151,6 +152,9 @@ std::string save_nameless(const Descriptor& descriptor, const SeenDescriptors& a
   into.words[1] = static_cast<uint64_t>(status.st_size);
   into.words[2] = status.st_mode & 07777;
   if (into.words[0] != static_cast<uint64_t>(descriptor.number)) return {};
+  into.add(ItemKind::owner, {}, status.st_uid, status.st_gid);
+  for (const timespec& time : {status.st_atim, status.st_mtim})
+    into.add(ItemKind::time, {}, static_cast<uint64_t>(time.tv_sec), static_cast<uint64_t>(time.tv_nsec));
   if (into.kind == ContentsKind::memfd)
     into.words[3] = static_cast<uint64_t>(std::max(0, fcntl(descriptor.number, F_GET_SEALS)));
   save_mappings({status.st_dev, status.st_ino}, into);
@@ -165,6 +169,17 @@ std::string save_nameless(const Descriptor& descriptor, const SeenDescriptors& a
   std::string why = save_extents(reader, into.words[1], into);
   close(reader);
   return why;
+}
+
+std::string save_removed_directory(const Descriptor& descriptor, const SeenDescriptors& all, Contents& into) {
+  struct stat status {};
+  if (fstat(descriptor.number, &status) != 0) return failure("fstat");
+  if (starts(descriptor.path, "/proc/") || !ends(descriptor.path, " (deleted)")) return "nothing makes it again";
+  if (descriptor.offset != 0) return "it is being listed";
+  into.kind = ContentsKind::removed_directory;
+  into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor, all));
+  into.words[2] = status.st_mode & 07777;
+  return {};
 }
 
 std::string save_eventfd(const std::string& info, Contents& into) {
@@ -409,8 +424,12 @@ std::string save_one(const Descriptor& descriptor, const SeenDescriptors& all, C
   if (std::string why = save_locks(descriptor, info, into); !why.empty()) return why;
   if (descriptor.kind == DescriptorKind::device) {
     if (has_state(path)) return "device with a state of its own";
-    return save_terminal(descriptor, info, all, into, &is_needed);
+    std::string why = save_terminal(descriptor, info, all, into, &is_needed);
+    const bool terminal = is_needed || starts(path, "/dev/pts/");
+    if (why.empty() && !terminal && descriptor.unlinked != 0) return "its name leads to no device, or to another one, now";
+    return why;
   }
+  if (starts(path, ("/proc/" + std::to_string(getpid()) + "/task/").c_str())) return "a file of one thread in /proc";
   if (loader::cannot_restore(descriptor) == nullptr) {
     note_file(descriptor, into);
     is_needed = !into.items.empty() || into.words[0] != 0;
@@ -418,6 +437,7 @@ std::string save_one(const Descriptor& descriptor, const SeenDescriptors& all, C
   }
   is_needed = true;
   if (descriptor.kind == DescriptorKind::file) return save_nameless(descriptor, all, into);
+  if (descriptor.kind == DescriptorKind::directory) return save_removed_directory(descriptor, all, into);
   if (path == "anon_inode:[eventfd]") return save_eventfd(info, into);
   if (path == "anon_inode:[timerfd]") return save_timerfd(number, into);
   if (path == "anon_inode:[signalfd]") return save_signalfd(info, into);
@@ -430,6 +450,14 @@ std::string save_one(const Descriptor& descriptor, const SeenDescriptors& all, C
 }
 
 }  // namespace
+
+// Its own files in /proc are those of the process that it becomes.
+void name_own_files(Descriptor& descriptor) {
+  const std::string own = "/proc/" + std::to_string(getpid()), path = descriptor.path;
+  if (path != own && !starts(path, (own + "/").c_str())) return;
+  const std::string renamed = "/proc/self" + path.substr(own.size());
+  if (renamed.size() < sizeof descriptor.path) std::strcpy(descriptor.path, renamed.c_str());
+}
 
 SavedDescriptors save_descriptors() {
   SavedDescriptors saved;
@@ -444,7 +472,9 @@ SavedDescriptors save_descriptors() {
   identify_descriptors(described_ones);
   const SeenDescriptors all(std::move(described_ones));
   for (const Descriptor& descriptor : all.all()) {
-    append(saved.table, descriptor);
+    Descriptor described_as = descriptor;
+    name_own_files(described_as);
+    append(saved.table, described_as);
     Contents contents;
     contents.number = descriptor.number;
     bool is_needed = false;

@@ -2,6 +2,8 @@
 #include "lower/image_plan.h"
 
 #include <elf.h>
+#include <errno.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -27,6 +29,7 @@
 #include "lower/posix_timers.h"
 #include "lower/process_attributes.h"
 #include "lower/refusals.h"
+#include "lower/removed_directory.h"
 #include "lower/stop.h"
 #include "lower/task_attributes.h"
 
@@ -191,10 +194,23 @@ SignalsAndTimers signals_and_timers(std::string* error) {
   return all;
 }
 
+void add_removed_directory(image::ProcessState& state, Strings& strings) {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/thread-self/cwd", path, sizeof path);
+  struct stat status {};
+  if (length <= 0 || stat(".", &status) != 0) return;
+  std::string name(path, static_cast<std::size_t>(length));
+  strip_deleted(name);
+  state.working_directory = strings.add(name);
+  state.directory_was_removed = 1;
+  state.removed_directory_mode = status.st_mode & 07777;
+}
+
 image::ProcessState process_state(Strings& strings) {
   image::ProcessState state{};
   char* directory = getcwd(nullptr, 0);
   if (directory != nullptr) state.working_directory = strings.add(directory);
+  if (directory == nullptr && errno == ENOENT) add_removed_directory(state, strings);
   std::free(directory);
   state.file_mode_mask = umask(0);
   umask(state.file_mode_mask);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstring>
 
 namespace mana::lower {
 namespace {
@@ -49,6 +50,7 @@ bool is_cut(const Descriptor& descriptor, const Facts& then, const struct stat& 
 void note_file(const Descriptor& descriptor, Contents& into) {
   struct stat now {};
   if (fstat(descriptor.number, &now) != 0 || !S_ISREG(now.st_mode)) return;
+  if (std::strncmp(descriptor.path, "/proc/", 6) == 0 || std::strncmp(descriptor.path, "/sys/", 5) == 0) return;  // the kernel's
   into.words[0] = 1;
   into.words[1] = static_cast<uint64_t>(now.st_size);
   into.words[2] = static_cast<uint64_t>(now.st_mtim.tv_sec);

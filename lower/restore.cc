@@ -40,6 +40,7 @@
 #include "lower/process_attributes.h"
 #include "lower/program_environment.h"
 #include "lower/rank_process.h"
+#include "lower/removed_directory.h"
 #include "lower/restored_thread.h"
 #include "lower/spare_cores.h"
 #include "lower/task_attributes.h"
@@ -102,7 +103,13 @@ std::unique_ptr<ImageFile> open_checked(int rank, int ranks) {
 Outcome restore_process_state(const ImageFile& image) {
   const image::ProcessState& state = image.process();
   const std::string directory = image.path(state.working_directory);
-  if (!directory.empty() && chdir(directory.c_str()) != 0) {
+  if (state.directory_was_removed != 0) {
+    const loader::Result<int> made = make_removed_directory(directory, state.removed_directory_mode);
+    if (!made.ok()) return made.error();
+    const bool entered = fchdir(made.value()) == 0;
+    close(made.value());
+    if (!entered) return Error{"enter a removed working directory", errno}.at(directory.c_str());
+  } else if (!directory.empty() && chdir(directory.c_str()) != 0) {
     return Error{"enter the application's working directory", errno}.at(directory.c_str()).so("make it again, or mount it");
   }
   umask(state.file_mode_mask);

@@ -31,6 +31,8 @@ KINDS = {
     "lease": Kind("lease"),
     "passed": Kind("descriptors are on their way in it"),
     "watched": Kind("it watches an open file whose number"),
+    "waiting": Kind("a connection of the application's own waits in it to be accepted"),
+    "removed-device": Kind("its name leads to no device, or to another one, now"),
     "unread": Kind("inotify: it has events that were not read yet"),
     "fanotify": Kind("fanotify"),
     "secret": Kind("secret memory"),

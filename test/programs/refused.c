@@ -26,7 +26,10 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "test/rendezvous.h"
@@ -90,7 +93,29 @@ static long leave_event_unread(void) {
   return watches;
 }
 
+// Connected, and nobody has accepted it yet.
+static long leave_connection_waiting(void) {
+  const struct sockaddr_un name = {.sun_family = AF_UNIX};
+  const int server = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+  struct sockaddr_un given;
+  socklen_t length = sizeof given;
+  if (bind(server, (const struct sockaddr*)&name, sizeof name.sun_family) != 0 || listen(server, 1) != 0) return -1;
+  if (getsockname(server, (struct sockaddr*)&given, &length) != 0) return -1;
+  return connect(client, (const struct sockaddr*)&given, length) == 0 ? server : -1;
+}
+
+static long open_removed_device(void) {
+  char path[600];
+  snprintf(path, sizeof path, "%s/device.%d", meeting.folder, rank);
+  if (mknod(path, S_IFCHR | 0600, makedev(1, 5)) != 0) return -1;  // that of /dev/zero
+  const int got = open(path, O_RDONLY);
+  unlink(path);
+  return got;
+}
+
 static long open_descriptor(const char* kind) {
+  if (strcmp(kind, "waiting") == 0) return leave_connection_waiting();
+  if (strcmp(kind, "removed-device") == 0) return open_removed_device();
   if (strcmp(kind, "lease") == 0) return lease_file();
   if (strcmp(kind, "passed") == 0) return send_descriptor();
   if (strcmp(kind, "watched") == 0) return watch_closed_number();
