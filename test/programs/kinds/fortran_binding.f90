@@ -1,5 +1,5 @@
 ! SPDX-License-Identifier: BSD-3-Clause
-! MPI by its Fortran binding: strings in both directions, messages, a communicator, a type and an operator of its own.  As worker.c otherwise.
+! MPI by its Fortran binding: strings in both directions, predefined attributes, messages, a communicator, a type and an operator of its own.  As worker.c otherwise.
 program fortran_binding
   use mpi
   implicit none
@@ -11,7 +11,8 @@ program fortran_binding
   character(len=MPI_MAX_ERROR_STRING) :: text
   character(len=MPI_MAX_OBJECT_NAME) :: called
   character(len=32) :: name
-  logical :: there
+  logical :: there, told
+  integer(MPI_ADDRESS_KIND) :: highest
   external :: take_largest
 
   call MPI_Init(error)
@@ -45,6 +46,9 @@ program fortran_binding
     call MPI_Comm_get_name(ring, called, length, error)
     call MPI_Get_processor_name(host, i, error)
     if (i < 1 .or. len_trim(host) /= i .or. len_trim(called) /= length) error stop 5
+    call MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, highest, told, error)
+    call MPI_Attr_get(MPI_COMM_WORLD, MPI_TAG_UB, i, there, error)
+    if (.not. told .or. .not. there .or. highest < 32767 .or. i /= highest) error stop 7
     call MPI_Error_string(MPI_SUCCESS, text, i, error)
     if (len_trim(text) /= i) error stop 6
     write (unit, '(i0,1x,i0,1x,f0.1,1x,f0.1,1x,"<",a,">")') round, total, sum(values), sum(grid(1, :)), called(1:length)
