@@ -69,6 +69,14 @@ def java(world, log, folder, mpi):
     return ["java", "-Xmx256m", "-cp", folder, "Kind"]
 
 
+def script(interpreter, source, *options):
+    """A kind: source run by interpreter."""
+    def make(world, log, folder, mpi):
+        needs(interpreter)
+        return [interpreter, *options, SOURCES / source]
+    return make
+
+
 def go(world, log, folder, mpi):
     build(world, log, ["go", "build", "-buildmode=pie", "-ldflags=-linkmode=external", "-o", folder / "program", SOURCES / "kind.go"],
           GOCACHE=world.build / "go-cache", GOPATH=folder, GOFLAGS="-mod=mod", GOPROXY="off")
@@ -104,6 +112,10 @@ KINDS = {
     "go": go,
     "gccgo": gccgo,
     "rust": rust,
+    "node": script("node", "kind.js"),
+    "sbcl": script("sbcl", "kind.lisp", "--noinform", "--disable-debugger", "--no-sysinit", "--no-userinit", "--load"),
+    "luajit": script("luajit", "kind.lua"),
+    "ruby": script("ruby", "kind.rb"),
 }
 BINDINGS = {"fortran_binding": fortran_binding}  # with each MPI
 WITH_MPI = ("cxx_exceptions", "fortran", "numpy", "address_sanitizer", "undefined_behavior_sanitizer", "openmp")
