@@ -11,6 +11,7 @@
 
 #include "kernel-loader/fork_local.h"
 #include "kernel-loader/gate.h"
+#include "kernel-loader/maps.h"
 #include "kernel-loader/sys.h"
 #include "kernel-loader/vdso.h"
 
@@ -80,6 +81,7 @@ long do_shmdt(CaughtCall& call);
 long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, munlockall
 // After a restart (gate_image_memory.cc): a part of the range is mapped from the image; what of it is given away becomes zeroes.
 bool comes_from_image(uint64_t address, uint64_t length);
+void note_moved(const MapsLine& piece);  // where it lies now
 bool give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice);
 
 // --- signals (gate_signals.cc)

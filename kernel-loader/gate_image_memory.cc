@@ -16,7 +16,7 @@ constexpr uint64_t kDontNeedLocked = 24;  // MADV_DONTNEED_LOCKED, Linux 5.18
 
 constinit uint64_t image_inode = 0;
 
-// What was mapped from the image at the restart, so that ordinary calls need not read the maps.  Of too many the last one reaches to the end.
+// Where memory from the image lies, so that ordinary calls need not read the maps.  Of too many the last one covers the rest.
 constexpr int kMostRanges = 4096;
 constinit Region ranges[kMostRanges] = {};
 constinit int range_count = 0;
@@ -43,13 +43,18 @@ void memory_comes_from(uint64_t inode) {
   image_inode = inode;
   range_count = 0;
   MapsReader maps;
-  for (MapsLine line; maps.next(line);) {
-    if (line.inode != inode) continue;
-    if (range_count < kMostRanges)
-      ranges[range_count++] = line.region;
-    else
-      ranges[kMostRanges - 1].high = line.region.high;
+  for (MapsLine line; maps.next(line);) note_moved(line);
+}
+
+void note_moved(const MapsLine& piece) {
+  if (image_inode == 0 || piece.inode != image_inode) return;
+  const Hold hold(fork_local().action_lock);
+  if (range_count < kMostRanges) {
+    ranges[range_count++] = piece.region;
+    return;
   }
+  Region& last = ranges[kMostRanges - 1];
+  last = {last.low < piece.region.low ? last.low : piece.region.low, last.high > piece.region.high ? last.high : piece.region.high};
 }
 
 bool comes_from_image(uint64_t address, uint64_t length) {
@@ -66,6 +71,9 @@ bool give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice) 
   const bool gives_away = advice == MADV_DONTNEED || advice == MADV_FREE || advice == kDontNeedLocked;
   const Region range{address, page_up(address + length)};
   if (!gives_away || page_down(address) != address || range.high <= range.low || !was_mapped(range)) return false;
+  // What the kernel does not give away (it is locked, say) stays.  Of a file it gives nothing away freely.
+  const uint64_t asked = advice == MADV_FREE ? MADV_DONTNEED : advice;
+  if (sys::failed(sys::raw(__NR_madvise, address, length, asked))) return false;
   bool any = false;
   for (MapsLine piece; was_mapped(range);) {  // once more, because the maps change while they are read
     bool found = false;

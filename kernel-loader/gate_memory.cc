@@ -107,6 +107,8 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
     const uint64_t end = piece.region.high < old + kept ? piece.region.high - old : kept;
     const long moved = sys::raw(__NR_mremap, old + done, end - done, end - done, MREMAP_MAYMOVE | MREMAP_FIXED, at + done);
     if (sys::failed(moved)) return moved;
+    piece.region = {at + done, at + end};
+    note_moved(piece);
     done = end;
   }
   if (kept < old_length) sys::munmap(old + kept, old_length - kept);

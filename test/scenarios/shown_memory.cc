@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 
@@ -76,6 +77,26 @@ SCENARIO(memory_given_away_is_zero, .ranks = 2) {
     CHECK(std::all_of(one, one + kBytes, [](char byte) { return byte == 0; }));
     munmap(one, kBytes);
   }
+}
+
+SCENARIO(memory_given_away_is_zero_where_it_was_moved_to_and_stays_where_it_is_locked, .ranks = 2) {
+  constexpr std::size_t kBytes = 4 << 20, kLocked = 4 * kPage;
+  char* moved = map(kBytes);
+  char* locked = map(kBytes);
+  fill(moved, kBytes, 7);
+  fill(locked, kBytes, 8);
+  job.checkpoint_here();
+  auto* there = static_cast<char*>(mremap(moved, kBytes, 3 * kBytes, MREMAP_MAYMOVE | MREMAP_FIXED, map(3 * kBytes)));
+  CHECK(there != MAP_FAILED && is_filled(there, kBytes, 7));
+  CHECK_EQ(madvise(there, kBytes / 2, MADV_DONTNEED), 0);
+  CHECK(std::all_of(there, there + kBytes / 2, [](char byte) { return byte == 0; }));
+  CHECK_EQ(there[kBytes - 1], static_cast<char>(((kBytes - 1) * 31 + 7) % 251 + 1));
+  CHECK_EQ(mlock(locked, kLocked), 0);
+  CHECK_EQ(madvise(locked, kLocked, MADV_DONTNEED), -1);
+  CHECK_EQ(errno, EINVAL);
+  CHECK(is_filled(locked, kBytes, 8));
+  munmap(there, 3 * kBytes);
+  munmap(locked, kBytes);
 }
 
 SCENARIO(memory_wiped_on_fork_stays_so_when_it_is_large, .ranks = 2) {
