@@ -54,6 +54,7 @@ enum class ItemKind : uint32_t {
   terminal,    // 0 termios, 1 window size; bytes
   owner,       // user, group
   time,        // s, ns: first of the last access, then of the last change of the contents
+  group,       // level; bytes: sockaddr_storage of a multicast group, name of the interface
 };
 enum class LockKind : uint64_t { flock, posix, open_file };
 enum class SocketState : uint64_t { idle, listening, datagram, connected };

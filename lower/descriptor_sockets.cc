@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "lower/descriptor_contents.h"
+#include "lower/socket_groups.h"
 #include "lower/socket_options.h"
 
 namespace mana::lower {
@@ -207,7 +208,7 @@ std::string save_internet(int number, int family, int type, int protocol, Conten
   set_socket(into, family, type, protocol, SocketState::datagram);
   save_address(number, false, into);
   save_address(number, true, into);
-  if (type == SOCK_DGRAM && protocol == IPPROTO_UDP) return {};
+  if (type == SOCK_DGRAM && protocol == IPPROTO_UDP) return save_groups(number, into);
   if (type != SOCK_STREAM || protocol != IPPROTO_TCP) return "neither TCP nor UDP";
   tcp_info info{};
   socklen_t length = sizeof info;
@@ -309,6 +310,7 @@ Result<int> make_single(const Contents& contents) {
     say_at_restart(name + ", cannot have its address again: " + std::strerror(errno));
     return got;
   }
+  join_groups(got, contents);
   if (state == SocketState::listening && listen(got, static_cast<int>(contents.words[4])) != 0)
     say_at_restart(name + ", cannot listen again: " + std::strerror(errno));
   return got;

@@ -19,7 +19,7 @@ struct Option {
 };
 constexpr int kBufferLock = 72, kIp6FreeBind = 78;  // SO_BUF_LOCK (Linux 5.16), IPV6_FREEBIND
 // In the order in which they are set again.  Not here: what tells (TCP_INFO), what is the kernel's own choice until it is set and reads as
-// if it had been (TCP_MAXSEG), groups that were joined (the kernel does not tell which socket did).
+// if it had been (TCP_MAXSEG).
 constexpr Option kOptions[] = {
     {SOL_SOCKET, SO_REUSEADDR},        {SOL_SOCKET, SO_REUSEPORT},       {SOL_SOCKET, SO_KEEPALIVE},
     {SOL_SOCKET, SO_BROADCAST},        {SOL_SOCKET, SO_SNDBUF},          {SOL_SOCKET, SO_RCVBUF},

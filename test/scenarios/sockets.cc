@@ -2,6 +2,8 @@
 // Sockets: who is connected to whom by name, and what setsockopt has made of them.
 #include <arpa/inet.h>
 #include <linux/filter.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -9,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -127,6 +131,29 @@ SCENARIO(options_of_sockets_stay_set, .ranks = 2) {
   CHECK_EQ(sendto(sender, "abcdef", 6, 0, at, sizeof here), 6);
   CHECK_EQ(take(filtered, 16), "abc");
   close_all({tcp, udp, filtered, sender});
+}
+
+// Of two sockets one has joined a group; leaving it works for a member only.
+SCENARIO(multicast_groups_stay_joined, .ranks = 2) {
+  group_req four{}, six{};
+  four.gr_interface = six.gr_interface = if_nametoindex("lo");
+  sockaddr_in name_of_four{};
+  name_of_four.sin_family = AF_INET;
+  inet_pton(AF_INET, "239.1.2.3", &name_of_four.sin_addr);
+  memcpy(&four.gr_group, &name_of_four, sizeof name_of_four);
+  sockaddr_in6 name_of_six{};
+  name_of_six.sin6_family = AF_INET6;
+  inet_pton(AF_INET6, "ff15::1:2:3", &name_of_six.sin6_addr);
+  memcpy(&six.gr_group, &name_of_six, sizeof name_of_six);
+  const int member = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0), member_of_six = socket(AF_INET6, SOCK_DGRAM, 0);
+  CHECK_EQ(setsockopt(member, IPPROTO_IP, MCAST_JOIN_GROUP, &four, sizeof four), 0);
+  const bool has_six = setsockopt(member_of_six, IPPROTO_IPV6, MCAST_JOIN_GROUP, &six, sizeof six) == 0;
+  job.checkpoint_here();
+  CHECK_EQ(setsockopt(other, IPPROTO_IP, MCAST_LEAVE_GROUP, &four, sizeof four), -1);
+  CHECK_EQ(errno, EADDRNOTAVAIL);
+  CHECK_EQ(setsockopt(member, IPPROTO_IP, MCAST_LEAVE_GROUP, &four, sizeof four), 0);
+  if (has_six) CHECK_EQ(setsockopt(member_of_six, IPPROTO_IPV6, MCAST_LEAVE_GROUP, &six, sizeof six), 0);
+  for (const int one : {member, other, member_of_six}) close(one);
 }
 
 }  // namespace
