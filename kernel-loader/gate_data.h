@@ -82,7 +82,7 @@ long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, mun
 // After a restart (gate_image_memory.cc): a part of the range is mapped from the image; what of it is given away becomes zeroes.
 bool comes_from_image(uint64_t address, uint64_t length);
 void note_moved(const MapsLine& piece);  // where it lies now
-bool give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice);
+void give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice);
 
 // --- signals (gate_signals.cc)
 long do_rt_sigaction(CaughtCall& call);

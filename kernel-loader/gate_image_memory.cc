@@ -67,14 +67,13 @@ bool comes_from_image(uint64_t address, uint64_t length) {
 }
 
 // Flags that madvise or mlock have left on it go with it.  MADV_FREE may do so at once.
-bool give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
+void give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
   const bool gives_away = advice == MADV_DONTNEED || advice == MADV_FREE || advice == kDontNeedLocked;
   const Region range{address, page_up(address + length)};
-  if (!gives_away || page_down(address) != address || range.high <= range.low || !was_mapped(range)) return false;
+  if (!gives_away || page_down(address) != address || range.high <= range.low || !was_mapped(range)) return;
   // What the kernel does not give away (it is locked, say) stays.  Of a file it gives nothing away freely.
   const uint64_t asked = advice == MADV_FREE ? MADV_DONTNEED : advice;
-  if (sys::failed(sys::raw(__NR_madvise, address, length, asked))) return false;
-  bool any = false;
+  if (sys::failed(sys::raw(__NR_madvise, address, length, asked))) return;
   for (MapsLine piece; was_mapped(range);) {  // once more, because the maps change while they are read
     bool found = false;
     MapsReader maps;
@@ -83,11 +82,9 @@ bool give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice) 
     const Region gone = common(piece.region, range);
     const long got = sys::mmap(gone.low, gone.high - gone.low, piece.protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED);
     if (sys::failed(got)) break;
-    any = true;
   }
   const Hold hold(fork_local().action_lock);
   forget(range);
-  return any;
 }
 
 }  // namespace mana::loader

@@ -461,16 +461,16 @@ void name_own_files(Descriptor& descriptor) {
 
 SavedDescriptors save_descriptors() {
   SavedDescriptors saved;
-  Descriptors described_ones;
+  Descriptors found;
   const auto each = [](const Descriptor& descriptor, void* closure) {
     static_cast<Descriptors*>(closure)->push_back(descriptor);
     return true;
   };
-  const auto described = loader::describe_descriptors(each, &described_ones);
+  const auto described = loader::describe_descriptors(each, &found);
   if (!described.ok())
     saved.error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
-  identify_descriptors(described_ones);
-  const SeenDescriptors all(std::move(described_ones));
+  identify_descriptors(found);
+  const SeenDescriptors all(std::move(found));
   for (const Descriptor& descriptor : all.all()) {
     Descriptor described_as = descriptor;
     name_own_files(described_as);

@@ -198,8 +198,10 @@ void wait_for_the_end_of(Writer& writer) {
 }
 
 bool write_data(ChildReport& report, ImagePlan& plan, int file, int threads, bool urgent) {
+  const auto is_now = [urgent](const SegmentRecord& segment) { return segment.stored_bytes != 0 && is_urgent(segment.kind) == urgent; };
+  if (std::none_of(plan.segments.begin(), plan.segments.end(), is_now)) return true;
   for (const SegmentRecord& segment : plan.segments) {
-    if (segment.stored_bytes == 0 || is_urgent(segment.kind) != urgent || (segment.protection & PROT_READ) != 0) continue;
+    if (!is_now(segment) || (segment.protection & PROT_READ) != 0) continue;
     if (mprotect(reinterpret_cast<void*>(segment.begin), segment.bytes, PROT_READ) == 0) continue;
     complain(report, "make memory readable", errno);
     return false;
@@ -208,7 +210,7 @@ bool write_data(ChildReport& report, ImagePlan& plan, int file, int threads, boo
   work.urgent = urgent;
   work.next.store(0);
   for (Writer& writer : writers) writer.file = file;
-  for (int i = 1; i < threads; ++i) start(writers[i]);
+  for (int i = 1; i < std::min(threads, kMostWriters); ++i) start(writers[i]);
   write_blocks(writers[0]);
   for (Writer& writer : writers) wait_for_the_end_of(writer);
   report.stored_bytes = 0;

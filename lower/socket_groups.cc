@@ -24,20 +24,9 @@ struct Group {
 
 int level_of(const sockaddr_storage& address) { return address.ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6; }
 
-Group group(unsigned interface, const char* device, const in_addr& four) {
+template <class Name>
+Group group(unsigned interface, const char* device, const Name& name) {
   Group one{interface, device, {}};
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_addr = four;
-  std::memcpy(&one.address, &name, sizeof name);
-  return one;
-}
-
-Group group(unsigned interface, const char* device, const in6_addr& six) {
-  Group one{interface, device, {}};
-  sockaddr_in6 name{};
-  name.sin6_family = AF_INET6;
-  name.sin6_addr = six;
   std::memcpy(&one.address, &name, sizeof name);
   return one;
 }
@@ -50,17 +39,19 @@ std::vector<Group> groups_of_host() {
   unsigned interface = 0;
   std::istringstream four(read_proc_file("/proc/thread-self/net/igmp")), six(read_proc_file("/proc/thread-self/net/igmp6"));
   for (std::string line; std::getline(four, line);) {
-    in_addr address{};
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
     if (line.empty() || line[0] != '\t')
       std::sscanf(line.c_str(), "%u %16[^: \t]", &interface, device);
-    else if (std::sscanf(line.c_str(), " %x", &address.s_addr) == 1)
-      all.push_back(group(interface, device, address));
+    else if (std::sscanf(line.c_str(), " %x", &name.sin_addr.s_addr) == 1)
+      all.push_back(group(interface, device, name));
   }
   for (std::string line; std::getline(six, line);) {
-    in6_addr address{};
+    sockaddr_in6 name{};
+    name.sin6_family = AF_INET6;
     if (std::sscanf(line.c_str(), "%u %16s %32[0-9a-f]", &interface, device, hexadecimal) != 3) continue;
-    for (unsigned i = 0; i < 16; ++i) std::sscanf(hexadecimal + 2 * i, "%2hhx", &address.s6_addr[i]);
-    all.push_back(group(interface, device, address));
+    for (unsigned i = 0; i < 16; ++i) std::sscanf(hexadecimal + 2 * i, "%2hhx", &name.sin6_addr.s6_addr[i]);
+    all.push_back(group(interface, device, name));
   }
   return all;
 }

@@ -238,7 +238,6 @@ SCENARIO(waits_go_on_for_what_is_left_of_their_span, .ranks = 1) {
 // A span that ends soon does so although checkpoints come again and again; and one that is none is told at once.
 SCENARIO(spans_that_end_and_spans_that_are_none, .ranks = 1) {
   Things things;
-  std::atomic<int> left{4};
   long results[4] = {};
   const timespec soon{1, 100'000'000}, none{0, 0}, wrong{0, -1};
   pollfd file{things.file, POLLIN, 0};
@@ -251,10 +250,7 @@ SCENARIO(spans_that_end_and_spans_that_are_none, .ranks = 1) {
   };
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; i++) {
-    threads.emplace_back([&, i] {
-      results[i] = waits[i]();
-      --left;
-    });
+    threads.emplace_back([&, i] { results[i] = waits[i](); });
   }
   for (int i = 0; i < 3; i++) job.checkpoint_here();
   for (std::thread& thread : threads) thread.join();
