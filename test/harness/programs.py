@@ -149,7 +149,7 @@ def python_with_tests():
                                stderr=subprocess.DEVNULL, text=True, check=False)
         if found.returncode == 0:
             return found.stdout.strip()
-    raise Skip("Python's own tests are not installed (libpython3-testsuite)")
+    raise Skip("Python's own tests are not installed (libpythonX.Y-testsuite of /usr/bin/python3)")
 
 
 def verdicts(world, log, python, module, launched, only=()):
