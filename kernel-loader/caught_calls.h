@@ -65,8 +65,8 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
 
 inline constexpr uint32_t kEpollPwait2 = 441, kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
 
-// Calls that wait for a span whose rest the kernel does not tell (gate_clocks.cc).  Those with milliseconds only from here on: a shorter span
-// costs little when a checkpoint makes it begin anew, and who waits so may do it often.
+// Calls that wait for a span whose rest the kernel does not tell (gate_spans.cc).  Those with milliseconds only from here on: a shorter span
+// costs little when a checkpoint makes it begin anew, once, and who waits so may do it often.
 inline constexpr uint32_t kLongWait = 1000;
 
 // In ascending order of number: the filter searches by halves.  A call with several rules is caught when one of them holds; the first

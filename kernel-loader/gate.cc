@@ -186,13 +186,16 @@ BlockingCall& CaughtCall::block() {
 namespace {
 
 // What the call came to: the application's result, or (false) the thread makes another.
-bool finish_result(CaughtCall& call, const BlockingCall& blocking, long& result) {
+bool finish_result(CaughtCall& call, BlockingCall& blocking, long& result) {
   switch (blocking.number) {
     case __NR_rt_sigtimedwait:
       if (blocking.arguments[1] != 0) tell_sender(sys::pointer<void>(blocking.arguments[1]));
       return true;
     case __NR_futex:
       return finish_futex(call, blocking, result);
+    case __NR_poll:
+      finish_socket_wait(blocking, result);
+      return true;
     default:
       return true;
   }
@@ -201,7 +204,7 @@ bool finish_result(CaughtCall& call, const BlockingCall& blocking, long& result)
 }  // namespace
 
 void finish_blocking_call(CaughtCall& call) {
-  const auto* blocking = sys::pointer<const BlockingCall>(call.stack_pointer());
+  auto* blocking = sys::pointer<BlockingCall>(call.stack_pointer());
   auto result = static_cast<long>(blocking->result);
   if (!finish_result(call, *blocking, result)) {
     call.set_reg(REG_RAX, blocking->number);

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Calls that tell a monotonic time or take a deadline (clocks.h).  Caught in a restarted process only, and deadlines only where they
-// are absolute.  And, in any process, calls that wait for a span.
+// are absolute.
 //
 // A thread that waits for a deadline does so in the synthetic vdso, and the kernel's deadline lies in its BlockingCall.  The image of
 // a thread that stands there has the offset of its own time; at the restart the deadline is made again (take_up_deadline) from the
 // application's, which lies where the arguments of the call say, as it does for a call that the kernel restarts.
-//
-// Spans.  A checkpoint interrupts a wait, and the wait is made again (lower/park.cc): for what is left, or a wait of a day would not end
-// where a checkpoint comes every hour.  The kernel tells what is left in select, pselect6, ppoll, and in sleeps that have a place for
-// it.  The others wait in the vdso too, with the end of their span in the BlockingCall.
 #include <linux/futex.h>
 #include <sys/sysinfo.h>
 #include <time.h>
-
-#include <climits>
 
 #include "kernel-loader/caught_calls.h"
 #include "kernel-loader/clocks.h"
@@ -51,8 +45,6 @@ Deadline deadline_of(uint64_t number, const uint64_t (&arguments)[6]) {
       return {0, kNoClock};
   }
 }
-
-bool readable_words(uint64_t address, uint64_t count) { return readable_word(address) && readable_word(address + 8 * (count - 1)); }
 
 // A small file of /proc, line by line; what is too long is cut.
 class Lines {
@@ -149,86 +141,7 @@ long do_times(const CaughtCall& call) {
   return sys::failed(got) ? got : got + clock_offsets().ticks;
 }
 
-constexpr int64_t kSecond = 1'000'000'000, kMillisecond = 1'000'000;
-
-struct Span {
-  int argument;
-  enum Unit { kNone, kMilliseconds, kTime } unit;  // an int, or the address of a time
-};
-
-// Not one of processor time.
-bool counts_by_itself(uint64_t clock) {
-  const auto id = static_cast<int32_t>(clock);
-  return id >= 0 && id != CLOCK_PROCESS_CPUTIME_ID && id != CLOCK_THREAD_CPUTIME_ID;
-}
-
-Span span_of(uint64_t number, const uint64_t (&arguments)[6]) {
-  switch (number) {
-    case __NR_poll:
-      return {2, Span::kMilliseconds};
-    case __NR_epoll_wait:
-    case __NR_epoll_pwait:
-      return {3, Span::kMilliseconds};
-    case __NR_nanosleep:
-      return {0, Span::kTime};
-    case __NR_clock_nanosleep:
-      return {2, (arguments[1] & TIMER_ABSTIME) == 0 && arguments[3] == 0 && counts_by_itself(arguments[0]) ? Span::kTime : Span::kNone};
-    case __NR_futex:
-      return {3, (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ? Span::kTime : Span::kNone};
-    case __NR_rt_sigtimedwait:
-      return {2, Span::kTime};
-    case kEpollPwait2:
-      return {3, Span::kTime};
-    default:
-      return {0, Span::kNone};
-  }
-}
-
-// 0: it has none, or none that this can count.
-int64_t length_of(const Span& span, uint64_t argument) {
-  if (span.unit == Span::kMilliseconds) {
-    const auto milliseconds = static_cast<int32_t>(argument);
-    return milliseconds > 0 ? milliseconds * kMillisecond : 0;
-  }
-  if (span.unit == Span::kNone || argument == 0 || !readable_words(argument, 2)) return 0;
-  const KernelTime time = *sys::pointer<const KernelTime>(argument);
-  constexpr int64_t kMostSeconds = 4'000'000'000;  // longer than any job
-  if (time.seconds < 0 || time.seconds > kMostSeconds || time.nanoseconds < 0 || time.nanoseconds >= kSecond) return 0;
-  return time.seconds * kSecond + time.nanoseconds;
-}
-
-int64_t monotonic_now() {
-  KernelTime now{};
-  sys::raw(__NR_clock_gettime, CLOCK_MONOTONIC, sys::bits(&now));
-  now = application_time(CLOCK_MONOTONIC, now);
-  return now.seconds * kSecond + now.nanoseconds;
-}
-
 }  // namespace
-
-void note_span(BlockingCall& blocking) {
-  const Span span = span_of(blocking.number, blocking.arguments);
-  const int64_t length = length_of(span, blocking.arguments[span.argument]);
-  if (length > 0) blocking.until = monotonic_now() + length;
-}
-
-long wait_for_span(CaughtCall& call) {
-  note_span(call.block());
-  return 0;
-}
-
-void set_rest_of_span(CaughtCall& call, BlockingCall& blocking) {
-  const Span span = span_of(blocking.number, blocking.arguments);
-  const int64_t now = monotonic_now(), rest = now < blocking.until ? blocking.until - now : 0;
-  if (span.unit == Span::kMilliseconds) {
-    const int64_t milliseconds = (rest + kMillisecond - 1) / kMillisecond;
-    call.set_argument(span.argument, static_cast<uint64_t>(milliseconds < INT_MAX ? milliseconds : INT_MAX));
-    return;
-  }
-  blocking.pair[0] = static_cast<uint64_t>(rest / kSecond);
-  blocking.pair[1] = static_cast<uint64_t>(rest % kSecond);
-  call.set_argument(span.argument, sys::bits(blocking.pair));
-}
 
 void take_up_deadline(CaughtCall& call, BlockingCall& blocking) {
   const Deadline deadline = deadline_of(blocking.number, blocking.arguments);

@@ -140,10 +140,12 @@ long do_clock_call(CaughtCall& call);
 long wait_until_deadline(CaughtCall& call);
 // The deadline of such a call in the kernel's time, as it is in this process.
 void take_up_deadline(CaughtCall& call, BlockingCall& blocking);
-// --- spans, in any process (gate_clocks.cc)
+// --- spans, in any process (gate_spans.cc)
 long wait_for_span(CaughtCall& call);  // the same with a span, if it has one
 void note_span(BlockingCall& blocking);
 void set_rest_of_span(CaughtCall& call, BlockingCall& blocking);
+// What the wait for a socket came to: the call's result, or the call is made where the application made it.
+void finish_socket_wait(BlockingCall& blocking, long& result);
 
 // --- the rest (gate.cc)
 void finish_blocking_call(CaughtCall& call);
@@ -162,5 +164,7 @@ Outcome install_filter(uint64_t vdso, In process);
 // Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
 // handler).
 bool readable_word(uint64_t address);
+// A structure of `count` words, on at most two pages.
+inline bool readable_words(uint64_t address, uint64_t count) { return readable_word(address) && readable_word(address + 8 * (count - 1)); }
 
 }  // namespace mana::loader

@@ -74,13 +74,14 @@ int64_t interrupted_call(const ParkSlot* slot, const greg_t* registers) {
 
 // A blocking system call that the signal has interrupted is made again: the application asked for no signal, so it sees no
 // EINTR.  (SA_RESTART covers only some calls.)  A relative sleep goes on with what the kernel said is left of it.
-void issue_again(const ParkSlot* slot, greg_t* registers) {
+void issue_again(const ParkSlot* slot, ucontext_t* context, loader::WaitRoom& room) {
+  greg_t* registers = context->uc_mcontext.gregs;
   const auto pc = static_cast<uint64_t>(registers[REG_RIP]);
   if (registers[REG_RAX] != -kEintr || static_cast<uint64_t>(registers[REG_RCX]) != pc) return;
   const auto* instruction = reinterpret_cast<const uint8_t*>(pc - 2);
   if (instruction[0] != 0x0f || instruction[1] != 0x05) return;
   const int64_t call = interrupted_call(slot, registers);
-  if (call < 0) return;
+  if (call < 0 || loader::wait_in_vdso(call, context, room)) return;
   if (call == __NR_nanosleep && registers[REG_RSI] != 0) registers[REG_RDI] = registers[REG_RSI];
   if (call == __NR_clock_nanosleep && registers[REG_RSI] == 0 && registers[REG_R10] != 0) {
     registers[REG_RDX] = registers[REG_R10];
@@ -163,7 +164,7 @@ void note_kernel_state(ParkSlot* slot) {
 
 // One signal of ours.  `release` was read before `stop`: whoever resumes clears `stop` first, so a thread that comes late
 // either sees no stop or sees that it has been released already.
-void consider(siginfo_t* info, ucontext_t* context) {
+void consider(siginfo_t* info, ucontext_t* context, loader::WaitRoom& room) {
   const uint32_t release = park_control.release.load();
   greg_t* registers = context->uc_mcontext.gregs;
   const bool stop = park_control.stop.load() != 0;
@@ -180,7 +181,7 @@ void consider(siginfo_t* info, ucontext_t* context) {
   }
   const auto pc = static_cast<uint64_t>(registers[REG_RIP]);
   if (in_upper_half(pc)) {
-    issue_again(slot, registers);
+    issue_again(slot, context, room);
     loader::shorten_wait(context);
   }
   if (slot == nullptr || !stop) return;
@@ -315,7 +316,8 @@ extern "C" void mana_park_handler(int signal, void* info, void* context) {
     return;
   }
   park_control.handlers.fetch_add(1);
-  consider(details, static_cast<ucontext_t*>(context));
+  loader::WaitRoom room;  // the thread may wait in it when this handler has returned
+  consider(details, static_cast<ucontext_t*>(context), room);
   park_control.handlers.fetch_sub(1);
 }
 

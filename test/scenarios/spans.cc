@@ -8,10 +8,14 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
@@ -235,21 +239,137 @@ SCENARIO(waits_go_on_for_what_is_left_of_their_span, .ranks = 1) {
   }
 }
 
+// Calls that wait on a socket with a time-out.  The first checkpoint makes them begin anew, in poll, and is the last that does.
+struct SocketCall {
+  const char* name;
+  std::function<long(int)> wait;
+  std::function<void(int)> wake;  // of the other end
+  long woken;
+  int type = SOCK_STREAM;
+};
+
+constexpr timeval kSocketTime{3600, 0};
+
+void set_time_outs(int socket, timeval time) {
+  setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+  setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time);
+}
+
+void send_byte(int other) { (void)!write(other, "x", 1); }
+void read_all(int other) {
+  char bytes[4096];
+  while (recv(other, bytes, sizeof bytes, MSG_DONTWAIT) > 0) {}
+}
+
+const std::vector<SocketCall>& socket_calls() {
+  static char byte;
+  static const std::vector<SocketCall> all = {
+      {"recv", [](int socket) { return told(recv(socket, &byte, 1, 0)); }, send_byte, 1},
+      {"read", [](int socket) { return told(read(socket, &byte, 1)); }, send_byte, 1},
+      {"recvmsg", [](int socket) {
+         iovec part{&byte, 1};
+         msghdr message{};
+         message.msg_iov = &part;
+         message.msg_iovlen = 1;
+         return told(recvmsg(socket, &message, 0));
+       }, send_byte, 1},
+      {"send", [](int socket) {
+         while (send(socket, &byte, 1, MSG_DONTWAIT) == 1) {}
+         return told(send(socket, &byte, 1, 0));
+       }, read_all, 1, SOCK_DGRAM},  // full when there are so many datagrams
+      {"recv that a handler interrupts", [](int socket) { return told(recv(socket, &byte, 1, 0)); }, nullptr, -EINTR},
+  };
+  return all;
+}
+
+SCENARIO(time_outs_of_sockets_begin_anew_once, .ranks = 1) {
+  struct sigaction action {};
+  action.sa_handler = quiet;
+  action.sa_flags = SA_RESTART;  // which does not help a socket with a time-out
+  sigaction(SIGUSR2, &action, nullptr);
+  const std::vector<SocketCall>& calls = socket_calls();
+  std::vector<std::array<int, 2>> pairs(calls.size());
+  std::vector<std::atomic<int>> tids(calls.size());
+  std::vector<long> results(calls.size());
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < calls.size(); i++) {
+    CHECK_EQ(socketpair(AF_UNIX, calls[i].type, 0, pairs[i].data()), 0);
+    set_time_outs(pairs[i][0], kSocketTime);
+    threads.emplace_back([&, i] {
+      tids[i] = static_cast<int>(syscall(SYS_gettid));
+      results[i] = calls[i].wait(pairs[i][0]);
+    });
+  }
+  // What the poll that the thread waits in waits for at most, ns.
+  const auto rest_of = [&](size_t i) {
+    for (;; usleep(200)) {
+      char path[64], text[256] = "";
+      std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tids[i].load());
+      if (FILE* file = std::fopen(path, "r")) {
+        if (std::fgets(text, sizeof text, file) == nullptr) text[0] = 0;
+        std::fclose(file);
+      }
+      long number = -1;
+      unsigned long long milliseconds = 0;
+      if (std::sscanf(text, "%ld %*x %*x %llx", &number, &milliseconds) != 2) continue;
+      if (number == SYS_poll) return static_cast<int64_t>(milliseconds) * kMillisecond;
+      if (job.plain() && (number == SYS_recvfrom || number == SYS_read || number == SYS_recvmsg || number == SYS_sendto)) return kSpan;
+    }
+  };
+  for (size_t i = 0; i < calls.size(); i++) {
+    while (tids[i] == 0) usleep(200);
+  }
+  usleep(30'000);
+  job.checkpoint_here();
+  std::vector<int64_t> before(calls.size());
+  for (size_t i = 0; i < calls.size(); i++) before[i] = rest_of(i);
+  const int64_t seen = now();
+  usleep(30'000);  // of which nothing may come back
+  const int64_t asked = now();
+  job.checkpoint_here();
+  for (size_t i = 0; i < calls.size(); i++) {
+    const int64_t rest = rest_of(i), most = job.plain() ? kSpan : before[i] - (asked - seen) + kMillisecond;
+    if (rest > most) mana::test::check_equal(job, __FILE__, __LINE__, calls[i].name, rest, most);
+  }
+  for (size_t i = 0; i < calls.size(); i++) {
+    if (calls[i].wake)
+      calls[i].wake(pairs[i][1]);
+    else
+      pthread_kill(threads[i].native_handle(), SIGUSR2);
+    threads[i].join();
+    mana::test::check_equal(job, __FILE__, __LINE__, calls[i].name, results[i], calls[i].woken);
+    close(pairs[i][0]), close(pairs[i][1]);
+  }
+}
+
 // A span that ends soon does so although checkpoints come again and again; and one that is none is told at once.
 SCENARIO(spans_that_end_and_spans_that_are_none, .ranks = 1) {
   Things things;
-  long results[4] = {};
+  long results[7] = {};
+  int sockets[2];
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets), 0);
+  set_time_outs(sockets[0], {1, 100'000});
+  const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  CHECK_EQ(bind(listener, reinterpret_cast<sockaddr*>(&name), sizeof name.sun_family), 0);  // a name that the kernel chooses
+  CHECK_EQ(listen(listener, 1), 0);
+  set_time_outs(listener, {1, 100'000});
   const timespec soon{1, 100'000'000}, none{0, 0}, wrong{0, -1};
   pollfd file{things.file, POLLIN, 0};
   epoll_event event;
-  const std::function<long()> waits[4] = {
+  char byte;
+  const std::function<long()> waits[7] = {
       [&] { return told(poll(&file, 1, 1100)); },
       [&] { return told(syscall(SYS_nanosleep, &soon, nullptr)); },
       [&] { return told(syscall(SYS_futex, &things.word, FUTEX_WAIT, 0, &soon, nullptr, 0)); },
       [&] { return told(epoll_wait(things.set, &event, 1, 1100)); },
+      [&] { return told(poll(&file, 1, 900)); },
+      [&] { return told(recv(sockets[0], &byte, 1, 0)); },
+      [&] { return told(accept(listener, nullptr, nullptr)); },
   };
   std::vector<std::thread> threads;
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 7; i++) {
     threads.emplace_back([&, i] { results[i] = waits[i](); });
   }
   for (int i = 0; i < 3; i++) job.checkpoint_here();
@@ -258,6 +378,10 @@ SCENARIO(spans_that_end_and_spans_that_are_none, .ranks = 1) {
   CHECK_EQ(results[1], 0);
   CHECK_EQ(results[2], -ETIMEDOUT);
   CHECK_EQ(results[3], 0);
+  CHECK_EQ(results[4], 0);
+  CHECK_EQ(results[5], -EAGAIN);
+  CHECK_EQ(results[6], -EAGAIN);
+  close(sockets[0]), close(sockets[1]), close(listener);
   CHECK_EQ(told(syscall(SYS_nanosleep, &none, nullptr)), 0);
   CHECK_EQ(told(syscall(SYS_nanosleep, &wrong, nullptr)), -EINVAL);
   CHECK_EQ(told(syscall(SYS_nanosleep, nullptr, nullptr)), -EFAULT);
