@@ -168,7 +168,7 @@ long do_munmap(CaughtCall& call) {
     note_unmapped(address, length);
     const VdsoTable* table = vdso_table(live_state().vdso);
     call.set_reg(REG_R9, call.reg(REG_RIP));
-    if (ends && ids_are_translated() && table->exit_without_stack != 0) {
+    if (ends && ids_are_translated()) {
       leave_robust_locks();
       call.set_mask(~uint64_t{0});
       call.set_reg(REG_R9, live_state().vdso + table->exit_without_stack);

@@ -66,8 +66,7 @@ struct ImageHeader {
   uint32_t mpi_initialized, mpi_finalized;
   int32_t thread_level;     // neutral ABI value
   int64_t realtime_ns;
-  // The clocks that the application has seen (kernel-loader/clocks.h).  Equal identities at two ranks: it was one clock; 0: an older
-  // build, which knew of the first only.
+  // The clocks that the application has seen (kernel-loader/clocks.h).  Equal identities at two ranks: it was one clock.
   int64_t monotonic_ns, raw_ns, boot_ns, ticks;
   uint64_t clock_identity;
   uint64_t reserved[4];
@@ -115,7 +114,7 @@ struct SegmentRecord {
   uint64_t mapped_offset; // of the file that was mapped; of huge pages: their size
 };
 
-// A shared memory segment that only this process had attached.  One that is not described (images of older builds) was removed already.
+// A shared memory segment that only this process had attached.
 struct SystemVSegment {
   int32_t seen, real;   // its id, as the application and as the kernel knew it
   int32_t key;          // 0: IPC_PRIVATE
