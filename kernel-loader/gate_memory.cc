@@ -19,6 +19,7 @@ namespace {
 constexpr uint64_t kLowestMapping =
     65536;  // vm.mmap_min_addr's usual value; lower hints mean nothing
 constexpr uint64_t kGigabyte = uint64_t{1} << 30;
+constexpr int kMapType = 0x0f, kDroppable = 0x08;  // MAP_DROPPABLE, Linux 6.11
 
 // Set once, while other threads may be in the handler.
 constinit std::atomic<void (*)(uint64_t address, uint64_t length)> watcher{nullptr};
@@ -132,7 +133,7 @@ long do_mmap(CaughtCall& call) {
   const int descriptor = static_cast<int>(call.argument(4));
   const uint64_t offset = call.argument(5);
   if (length == 0) return call.pass();
-  if ((flags & (MAP_GROWSDOWN | MAP_LOCKED)) != 0) live_state().memory_flags |= kMemoryFlagsWereUsed;
+  if ((flags & (MAP_GROWSDOWN | MAP_LOCKED)) != 0 || (flags & kMapType) == kDroppable) live_state().memory_flags |= kMemoryFlagsWereUsed;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0) {
     if (!is_application_memory(call.argument(0), length)) return -ENOMEM;
     if ((flags & MAP_FIXED_NOREPLACE) == 0) tell_unmap(call.argument(0), length);

@@ -102,6 +102,8 @@ enum class SegmentKind : uint32_t {
 inline constexpr bool is_huge(SegmentKind kind) { return kind == SegmentKind::huge_pages || kind == SegmentKind::shared_huge_pages; }
 // In SegmentRecord::protection: the mapping was made with MAP_GROWSDOWN.
 inline constexpr uint32_t kGrowsDown = 0x01000000;  // PROT_GROWSDOWN
+// With MAP_DROPPABLE: never stored, because the kernel may at any time take away what is there (the application sees zeroes).
+inline constexpr uint32_t kDroppable = 0x04000000;
 // One stretch of memory.  Stretches of one region touch each other and have the same `region`.
 struct SegmentRecord {
   uint64_t begin, bytes;

@@ -55,6 +55,17 @@ void* map_huge_pages(const SegmentRecord& whole, int protection, int flags) {
   return mmap(memory(whole), whole.bytes, protection, flags, -1, 0);
 }
 
+// Before Linux 6.11 there are no mappings whose memory may be dropped: what else is true of them is asked for.
+void* map_droppable(const SegmentRecord& whole, int protection, int flags) {
+  constexpr int kMapDroppable = 0x08;  // MAP_DROPPABLE
+  void* placed = mmap(memory(whole), whole.bytes, protection, (flags & ~MAP_PRIVATE) | kMapDroppable, -1, 0);
+  if (placed != MAP_FAILED) return placed;
+  loader::report("restart", Error{"map memory that the kernel may drop (MAP_DROPPABLE)", errno, whole.begin, whole.bytes}.so("it stays now"));
+  placed = mmap(memory(whole), whole.bytes, protection, flags, -1, 0);
+  if (placed != MAP_FAILED && (madvise(placed, whole.bytes, MADV_WIPEONFORK) != 0 || madvise(placed, whole.bytes, MADV_DONTDUMP) != 0)) return MAP_FAILED;
+  return placed;
+}
+
 // MADV_WIPEONFORK is refused for a file.
 bool is_wiped_on_fork(const ImageFile& image, const SegmentRecord& whole) {
   return std::any_of(image.memory_flags().begin(), image.memory_flags().end(), [&whole](const MemoryFlags& range) {
@@ -69,13 +80,14 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   SegmentRecord whole = segments[first];
   whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
   const std::string name = image.text(whole.path);
-  const int protection = static_cast<int>(whole.protection & ~kGrowsDown);
+  const int protection = static_cast<int>(whole.protection & ~(kGrowsDown | kDroppable));
   const bool segment_of_system_v = whole.kind == SegmentKind::shared_segment;
   const bool huge = is_huge(whole.kind);
   const bool mapped_twice = objects.has(whole);
   const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory ||
                       whole.kind == SegmentKind::shared_huge_pages || segment_of_system_v;
   const bool grows_down = (whole.protection & kGrowsDown) != 0;
+  const bool droppable = (whole.protection & kDroppable) != 0;
   if (shared || grows_down || huge || is_wiped_on_fork(image, whole)) map_file = false;  // must be one anonymous mapping
   bool reads = false;
   for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
@@ -86,6 +98,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   void* placed = segment_of_system_v ? system_v.attach(whole)
                  : mapped_twice      ? objects.map(whole)
                  : huge              ? map_huge_pages(whole, writable, flags)
+                 : droppable         ? map_droppable(whole, writable, flags)
                                      : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
   if (placed != memory(whole)) return failure("place memory", whole, name);
   bool must_protect = segment_of_system_v || mapped_twice;

@@ -92,7 +92,8 @@ void add_region(const UpperRegion& region, uint32_t number, uint64_t smallest_ho
     return;
   }
   uint64_t at = region.begin;
-  for (const TouchedRange& range : touched_ranges(region, smallest_hole)) {
+  const bool nothing_to_keep = (region.protection & image::kDroppable) != 0;
+  for (const TouchedRange& range : nothing_to_keep ? std::vector<TouchedRange>{} : touched_ranges(region, smallest_hole)) {
     const uint64_t begin = range.begin - at < smallest_hole ? at : range.begin;
     if (begin > at) segments.push_back(segment(region, number, at, begin, false, strings));
     segments.push_back(segment(region, number, begin, range.end, true, strings));
