@@ -90,7 +90,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */,
      102 /* MADV_GUARD_INSTALL */},
     {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 9 /* MADV_FREE, MADV_REMOVE */, In::watched},
-    {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 8 /* MADV_FREE */, In::restarted},  // gate_image_memory.cc
+    {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 9 /* MADV_FREE, MADV_REMOVE */, In::restarted},  // gate_image_memory.cc
     {__NR_shmget},
     {__NR_shmat},
     in_restarted(__NR_shmctl),

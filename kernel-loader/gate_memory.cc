@@ -24,12 +24,6 @@ constexpr int kMapType = 0x0f, kDroppable = 0x08;  // MAP_DROPPABLE, Linux 6.11
 // Set once, while other threads may be in the handler.
 constinit std::atomic<void (*)(uint64_t address, uint64_t length)> watcher{nullptr};
 
-// Before memory goes away, or something else comes into its place.  A forked child has no MPI library that could want to know.
-void tell_unmap(uint64_t address, uint64_t length) {
-  const auto tell = watcher.load(std::memory_order_acquire);
-  if (tell != nullptr && in_original_process() && is_application_memory(address, length)) tell(address, length);
-}
-
 // Some files can only be mapped at multiples of their own huge page size and refuse everything
 // else.
 long place_anywhere(uint64_t length, int protection, int flags, int descriptor, uint64_t offset) {
@@ -117,6 +111,11 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
 }
 
 }  // namespace
+
+void tell_unmap(uint64_t address, uint64_t length) {
+  const auto tell = watcher.load(std::memory_order_acquire);
+  if (tell != nullptr && in_original_process() && is_application_memory(address, length)) tell(address, length);
+}
 
 bool placed_by_kernel() {
   for (const Placed& one : placed) {
@@ -258,11 +257,13 @@ long do_brk(CaughtCall& call) {
 
 // The kernel does these rightly.  What must be known is that there are flags to save.
 long do_flag_memory(CaughtCall& call) {
-  const bool gives_away = call.number() == __NR_madvise && call.argument(2) < MADV_DONTFORK;
+  const uint64_t advice = call.number() == __NR_madvise ? call.argument(2) : 0;
+  const bool gives_away = advice != 0 && advice < MADV_DONTFORK;
   if (gives_away) tell_unmap(call.argument(0), call.argument(1));
-  if (call.number() == __NR_madvise && is_application_memory(call.argument(0), call.argument(1)))
-    give_away_image_memory(call.argument(0), call.argument(1), call.argument(2));
+  if (advice != 0 && is_application_memory(call.argument(0), call.argument(1)))
+    prepare_image_memory(call.argument(0), call.argument(1), advice);
   const long got = call.pass();
+  if (got == -EACCES && advice == MADV_REMOVE && comes_from_image(call.argument(0), call.argument(1))) return -EINVAL;  // it is of no file
   if (gives_away || !in_original_process()) return got;
   uint64_t& flags = live_state().memory_flags;
   if (!sys::failed(got) && (call.number() == __NR_mlockall || call.number() == __NR_munlockall)) {
