@@ -63,6 +63,7 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
   return {number, Catch::argument_equals, index, value, 0, In::restarted};
 }
 
+inline constexpr uint32_t kSetHomeNode = 450;  // set_mempolicy_home_node, Linux 5.17
 inline constexpr uint32_t kEpollPwait2 = 441, kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
 
 // Calls that wait for a span whose rest the kernel does not tell (gate_clocks.cc).  Those with milliseconds only from here on: a shorter span
@@ -170,6 +171,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_exit_group},
     {__NR_epoll_wait, Catch::argument_between, 3, kLongWait, INT32_MAX},
     in_restarted(__NR_tgkill),
+    {__NR_mbind},
+    {__NR_set_mempolicy},
     in_restarted_if(__NR_waitid, 0, 2 /* P_PGID */),
     in_restarted(__NR_ioprio_set),
     in_restarted(__NR_ioprio_get),
@@ -214,6 +217,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {kEpollPwait2, Catch::argument_set, 3},
     {kLandlockRestrictSelf},
     {kFutexWaitv, Catch::timed, 4, 1 /* CLOCK_MONOTONIC */, 3, In::restarted},
+    {kSetHomeNode},
     {kFutexWait, Catch::timed, 5, 1 /* CLOCK_MONOTONIC */, 4, In::restarted},
     {static_cast<uint32_t>(kFrontEndCall)},
     {static_cast<uint32_t>(kFinishCall)},

@@ -144,6 +144,9 @@ long do_call(CaughtCall& call) {
     case __NR_setns:
     case __NR_seccomp:
     case __NR_io_setup:
+    case __NR_mbind:
+    case __NR_set_mempolicy:
+    case kSetHomeNode:
     case kLandlockRestrictSelf:
       return do_lasting(call);
     case __NR_rseq:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Calls whose effect on the process no restart brings back.  They are done, and remembered in the state, so that a
-// checkpoint refuses by name (lower/refusals.cc).  In a forked child they concern the child alone.
+// Calls whose effect on the process no restart brings back, or that are so rare that what they have set is looked for only after one.
+// They are done, and remembered in the state: a checkpoint refuses by name (lower/refusals.cc), or looks (lower/memory_policies.cc).  In a
+// forked child they concern the child alone.
 #include <cerrno>
 
 #include "kernel-loader/caught_calls.h"
@@ -27,12 +28,19 @@ uint64_t effect_of(long number) {
       return kRestricted;
     case __NR_io_setup:  // whether such a context is still there is looked at when it matters
       return kAsynchronousIo;
+    case __NR_mbind:
+    case __NR_set_mempolicy:
+      return kMemoryPolicies;
+    case kSetHomeNode:
+      return kHomeNodes;
     default:
       return 0;
   }
 }
 
 }  // namespace
+
+uint64_t lasting_effects() { return __atomic_load_n(&live_state().lasting, __ATOMIC_RELAXED); }
 
 long do_lasting(CaughtCall& call) {
   const long got = call.pass();

@@ -37,6 +37,7 @@ enum class NoteType : uint32_t {
   memory_flags,          // MemoryFlags[]
   system_v_segments,     // SystemVSegment[]
   shared_mappings,       // SharedMapping[]
+  memory_policies,       // MemoryPolicy[]
 };
 
 // Instruction sets that code in the image may have chosen at its start, by CPUID: leaf 1, leaf 7, extended leaf 1, XCR0.
@@ -226,6 +227,15 @@ struct MemoryFlags {
   uint32_t flags, reserved;
 };
 
+// A NUMA policy that the application has set: of a stretch of memory (mbind), or of a thread (set_mempolicy).
+struct MemoryPolicy {
+  uint64_t begin, bytes;  // 0: of a thread
+  int32_t thread;         // index into the threads
+  uint32_t mode;          // MPOL_*, with its flags
+  uint64_t nodes[16];     // 1024 bits
+};
+
+static_assert(sizeof(MemoryPolicy) == 152);
 static_assert(sizeof(PendingSignal) == 136);
 static_assert(sizeof(PosixTimer) == 48);
 static_assert(sizeof(ThreadAttributes) == 1080);

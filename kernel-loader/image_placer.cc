@@ -66,11 +66,12 @@ void* map_droppable(const SegmentRecord& whole, int protection, int flags) {
   return placed;
 }
 
-// MADV_WIPEONFORK is refused for a file.
-bool is_wiped_on_fork(const ImageFile& image, const SegmentRecord& whole) {
-  return std::any_of(image.memory_flags().begin(), image.memory_flags().end(), [&whole](const MemoryFlags& range) {
-    return (range.flags & MemoryFlags::wipe_on_fork) != 0 && range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes;
-  });
+// MADV_WIPEONFORK is refused for a file, and its pages lie on the nodes where they were read.
+bool must_be_anonymous(const ImageFile& image, const SegmentRecord& whole) {
+  const auto concerns = [&whole](const auto& range) { return range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes; };
+  return std::any_of(image.memory_policies().begin(), image.memory_policies().end(), concerns) ||
+         std::any_of(image.memory_flags().begin(), image.memory_flags().end(),
+                     [&](const MemoryFlags& range) { return (range.flags & MemoryFlags::wipe_on_fork) != 0 && concerns(range); });
 }
 
 // The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
@@ -88,7 +89,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
                       whole.kind == SegmentKind::shared_huge_pages || segment_of_system_v;
   const bool grows_down = (whole.protection & kGrowsDown) != 0;
   const bool droppable = (whole.protection & kDroppable) != 0;
-  if (shared || grows_down || huge || is_wiped_on_fork(image, whole)) map_file = false;  // must be one anonymous mapping
+  if (shared || grows_down || huge || must_be_anonymous(image, whole)) map_file = false;  // must be one anonymous mapping
   bool reads = false;
   for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
   const int writable = reads ? protection | PROT_READ | PROT_WRITE : protection;

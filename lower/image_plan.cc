@@ -25,6 +25,7 @@
 #include "lower/descriptor_contents.h"
 #include "lower/memory_flags.h"
 #include "lower/memory_map.h"
+#include "lower/memory_policies.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
 #include "lower/process_attributes.h"
@@ -371,6 +372,7 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   add_all(NoteType::memory_flags, plan.memory_flags);
   add_all(NoteType::system_v_segments, system_v);
   add_all(NoteType::shared_mappings, shared_mappings(regions));
+  add_all(NoteType::memory_policies, memory_policies(gate, regions));
   add(NoteType::strings, strings.bytes().data(), strings.bytes().size());
   const std::size_t segments_at = add(NoteType::segments, plan.segments.data(), plan.segments.size() * sizeof(SegmentRecord));
   const std::vector<BlockRecord> none(block_count);

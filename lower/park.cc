@@ -13,6 +13,7 @@
 #include "kernel-loader/ids.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/sys.h"
+#include "lower/numa_policy.h"
 #include "trampolines/signal_entry.h"
 
 extern "C" {
@@ -159,6 +160,7 @@ void note_kernel_state(ParkSlot* slot) {
   const long slack = sys::raw(__NR_prctl, PR_GET_TIMERSLACK);
   slot->timer_slack = sys::failed(slack) ? 0 : static_cast<uint64_t>(slack);
   slot->has_rseq = loader::has_rseq(slot->fs);
+  if ((loader::lasting_effects() & loader::kMemoryPolicies) != 0) read_policy(slot->policy);
 }
 
 // One signal of ours.  `release` was read before `stop`: whoever resumes clears `stop` first, so a thread that comes late
