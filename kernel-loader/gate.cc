@@ -147,6 +147,11 @@ long do_call(CaughtCall& call) {
     case __NR_mbind:
     case __NR_set_mempolicy:
     case kSetHomeNode:
+    case __NR_add_key:
+    case __NR_request_key:
+    case __NR_keyctl:
+    case __NR_pkey_alloc:
+    case __NR_pkey_free:
     case kLandlockRestrictSelf:
       return do_lasting(call);
     case __NR_rseq:

@@ -152,6 +152,7 @@ void set_rest_of_span(CaughtCall& call, BlockingCall& blocking);
 void finish_blocking_call(CaughtCall& call);
 // --- calls with effects that a checkpoint refuses (gate_lasting.cc)
 long do_lasting(CaughtCall& call);
+uint64_t lasting_after(uint64_t lasting, const CaughtCall& call, long result);  // GateState::lasting
 
 // --- System V objects (gate_system_v.cc)
 long do_get_system_v(CaughtCall& call);  // shmget, semget, msgget

@@ -48,6 +48,7 @@ struct alignas(64) ParkSlot {
   char name[16];
   bool has_rseq;
   image::MemoryPolicy policy;      // if the application has ever set one
+  bool has_key_ring;               // of its own, or of the process; if the application has ever used any
   // Noted by the agent before it sends the signal: the system call that the thread is blocked in.
   std::atomic<int64_t> blocked_call;  // -1: none
   uint64_t blocked_sp, blocked_pc;
