@@ -63,6 +63,7 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
   return {number, Catch::argument_equals, index, value, 0, In::restarted};
 }
 
+inline constexpr uint32_t kSetHomeNode = 450;  // set_mempolicy_home_node, Linux 5.17
 inline constexpr uint32_t kEpollPwait2 = 441, kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
 
 // Calls that wait for a span whose rest the kernel does not tell (gate_spans.cc).  Those with milliseconds only from here on: a shorter span
@@ -90,7 +91,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_madvise, Catch::argument_between, 2, 10 /* MADV_DONTFORK */,
      102 /* MADV_GUARD_INSTALL */},
     {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 9 /* MADV_FREE, MADV_REMOVE */, In::watched},
-    {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 8 /* MADV_FREE */, In::restarted},  // gate_image_memory.cc
+    {__NR_madvise, Catch::argument_between, 2, 4 /* MADV_DONTNEED */, 9 /* MADV_FREE, MADV_REMOVE */, In::restarted},  // gate_image_memory.cc
     {__NR_shmget},
     {__NR_shmat},
     in_restarted(__NR_shmctl),
@@ -170,7 +171,12 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_exit_group},
     {__NR_epoll_wait, Catch::argument_between, 3, kLongWait, INT32_MAX},
     in_restarted(__NR_tgkill),
+    {__NR_mbind},
+    {__NR_set_mempolicy},
     in_restarted_if(__NR_waitid, 0, 2 /* P_PGID */),
+    {__NR_add_key},
+    {__NR_request_key},
+    {__NR_keyctl},
     in_restarted(__NR_ioprio_set),
     in_restarted(__NR_ioprio_get),
     in_restarted(__NR_migrate_pages),
@@ -201,6 +207,8 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_seccomp, Catch::argument_between, 0, 0, 1 /* SECCOMP_SET_MODE_FILTER */},
     {__NR_execveat},
     {__NR_mlock2},
+    {__NR_pkey_alloc},
+    {__NR_pkey_free},
     in_restarted_if(__NR_statx, 0, static_cast<uint32_t>(AT_FDCWD)),
     {__NR_rseq},
     in_restarted(__NR_pidfd_open),
@@ -214,6 +222,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {kEpollPwait2, Catch::argument_set, 3},
     {kLandlockRestrictSelf},
     {kFutexWaitv, Catch::timed, 4, 1 /* CLOCK_MONOTONIC */, 3, In::restarted},
+    {kSetHomeNode},
     {kFutexWait, Catch::timed, 5, 1 /* CLOCK_MONOTONIC */, 4, In::restarted},
     {static_cast<uint32_t>(kFrontEndCall)},
     {static_cast<uint32_t>(kFinishCall)},

@@ -144,6 +144,14 @@ long do_call(CaughtCall& call) {
     case __NR_setns:
     case __NR_seccomp:
     case __NR_io_setup:
+    case __NR_mbind:
+    case __NR_set_mempolicy:
+    case kSetHomeNode:
+    case __NR_add_key:
+    case __NR_request_key:
+    case __NR_keyctl:
+    case __NR_pkey_alloc:
+    case __NR_pkey_free:
     case kLandlockRestrictSelf:
       return do_lasting(call);
     case __NR_rseq:
@@ -308,7 +316,6 @@ uint64_t* return_from_kernel(const void* context) {
   const auto* registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
   if (live.vdso == 0 || !in_kernel_vdso(static_cast<uint64_t>(registers[REG_RIP]))) return nullptr;
   const VdsoTable* table = vdso_table(live.vdso);
-  if (table->forward_begin == 0) return nullptr;
   constexpr int kMostWords = 128;
   auto* word = sys::pointer<uint64_t>(static_cast<uint64_t>(registers[REG_RSP]));
   for (int i = 0; i < kMostWords; i++, word++) {

@@ -113,6 +113,8 @@ void take_up_thread(void* context);
 void leave_robust_locks_of_all();
 // Whether the calling thread, with the upper %fs, has registered its restartable sequences: a new thread has not done it yet.
 bool has_rseq(uint64_t fs);
+// kUnshared and its like, so far.
+uint64_t lasting_effects();
 
 // --- state.  Fixed layout; part of the image.
 inline constexpr uint64_t kGateMagic = 0x3165746147414e4d;
@@ -153,7 +155,10 @@ inline constexpr uint64_t kMemoryFlagsWereUsed = 1;
 inline constexpr int kLockAllShift = 8;
 // What the application has done that no restart brings back (gate_lasting.cc).
 inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16,
-                          kRestricted = 32, kAsynchronousIo = 64;
+                          kRestricted = 32, kAsynchronousIo = 64, kSessionKeyRing = 1024;
+inline constexpr uint64_t kProtectionKeys = uint64_t{0xffff} << 48;  // a bit for each that it holds
+// What it has done at all, and a checkpoint looks for.
+inline constexpr uint64_t kMemoryPolicies = 128, kHomeNodes = 256, kKeyRings = 512;
 
 static_assert(sizeof(GateState) % 8 == 0);
 

@@ -79,10 +79,13 @@ long do_brk(CaughtCall& call);
 long do_shmat(CaughtCall& call);
 long do_shmdt(CaughtCall& call);
 long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, munlockall
-// After a restart (gate_image_memory.cc): a part of the range is mapped from the image; what of it is given away becomes zeroes.
+// Before memory goes away, or something else comes into its place.  A forked child has no MPI library that could want to know.
+void tell_unmap(uint64_t address, uint64_t length);
+// After a restart (gate_image_memory.cc): a part of the range is mapped from the image; before the advice is given, what it concerns of
+// that becomes such memory as the application had.
 bool comes_from_image(uint64_t address, uint64_t length);
 void note_moved(const MapsLine& piece);  // where it lies now
-void give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice);
+void prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice);
 
 // --- signals (gate_signals.cc)
 long do_rt_sigaction(CaughtCall& call);
@@ -151,6 +154,7 @@ void finish_socket_wait(BlockingCall& blocking, long& result);
 void finish_blocking_call(CaughtCall& call);
 // --- calls with effects that a checkpoint refuses (gate_lasting.cc)
 long do_lasting(CaughtCall& call);
+uint64_t lasting_after(uint64_t lasting, const CaughtCall& call, long result);  // GateState::lasting
 
 // --- System V objects (gate_system_v.cc)
 long do_get_system_v(CaughtCall& call);  // shmget, semget, msgget

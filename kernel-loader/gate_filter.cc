@@ -28,7 +28,7 @@ class FilterProgram {
       : vdso_(vdso), line_(static_cast<uint32_t>(first_lower_descriptor())), restarted_(process == In::restarted || process == In::named_host) {
     for (const CaughtCallRule& rule : kCaughtCalls) {
       const bool applies = process == In::watched ? rule.in == In::watched : rule.in <= process;
-      if (!applies || !vdso_can(rule)) continue;
+      if (!applies) continue;
       if (call_count_ == 0 || calls_[call_count_ - 1].rules[0]->number != rule.number) call_count_++;
       Call& call = calls_[call_count_ - 1];
       call.rules[call.count++] = &rule;
@@ -180,12 +180,6 @@ class FilterProgram {
     const int distance = count_ - at - 1;
     uint8_t& target = code_[at].jt == kUnknown ? code_[at].jt : code_[at].jf;
     target = static_cast<uint8_t>(distance);
-  }
-
-  // An image of an older build has a vdso without what these need.
-  bool vdso_can(const CaughtCallRule& rule) const {
-    const bool finishes_always = rule.number == __NR_futex && rule.when != Catch::timed;
-    return (!finishes_always && rule.number != __NR_exit) || vdso_table(vdso_)->exit_done != 0;
   }
 
   // Offset behind the instruction in the vdso that makes this call for the gate; 0: none does.

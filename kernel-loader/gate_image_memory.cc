@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// After a restart large memory is a private mapping of the image (image_placer.cc).  What the application gives away of it must read as
-// zeroes, as its anonymous memory did; the kernel would show what the image has there.
+// After a restart large memory is a private mapping of the image (image_placer.cc), which the application must not notice.  What it gives
+// away of it must read as zeroes, where the kernel would show what the image has there; and some advice is for anonymous memory alone.
+// Left as of a file: MADV_COLLAPSE (EINVAL), because memory that is in use cannot be replaced by a copy.
 #include <sys/mman.h>
 
 #include <cerrno>
 
+#include "kernel-loader/arena.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/loader.h"
 #include "kernel-loader/maps.h"
@@ -13,6 +15,8 @@ namespace mana::loader {
 namespace {
 
 constexpr uint64_t kDontNeedLocked = 24;  // MADV_DONTNEED_LOCKED, Linux 5.18
+constexpr uint64_t kInstallGuard = 102;   // MADV_GUARD_INSTALL, Linux 6.13; of a file 6.15
+constexpr int kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 constinit uint64_t image_inode = 0;
 
@@ -36,6 +40,49 @@ void forget(Region range) {
 }
 
 Region common(Region a, Region b) { return {a.low > b.low ? a.low : b.low, a.high < b.high ? a.high : b.high}; }
+
+// What of the range still comes from the image.  Asked again after each piece, because the maps change while they are read.
+bool next_piece(Region range, MapsLine& piece) {
+  if (!was_mapped(range)) return false;
+  MapsReader maps;
+  while (maps.next(piece)) {
+    if (piece.inode != image_inode || !piece.region.overlaps(range) || !was_mapped(piece.region)) continue;
+    piece.region = common(piece.region, range);
+    return true;
+  }
+  return false;
+}
+
+// Flags that madvise or mlock have left on it go with it.
+bool replace_by_zeroes(const MapsLine& piece) {
+  return !sys::failed(sys::mmap(piece.region.low, piece.region.high - piece.region.low, piece.protection, kAnonymous | MAP_FIXED));
+}
+
+// Who writes to it meanwhile gets a fault: what he writes would be lost.  So not where this thread stands.
+bool replace_by_copy(const MapsLine& piece) {
+  const uint64_t from = piece.region.low, length = piece.region.high - from;
+  if (sys::bits(__builtin_frame_address(0)) - from < length) return false;
+  const long place = map_in_arena(length, PROT_READ | PROT_WRITE, kAnonymous, -1, 0, kPage);
+  if (sys::failed(place)) return false;
+  const auto copy = static_cast<uint64_t>(place);
+  long done = sys::raw(__NR_mprotect, from, length, PROT_READ);
+  if (!sys::failed(done)) {
+    __builtin_memcpy(sys::pointer<void>(copy), sys::pointer<const void>(from), length);
+    done = sys::raw(__NR_mprotect, copy, length, static_cast<uint64_t>(piece.protection));
+  }
+  if (!sys::failed(done)) done = sys::raw(__NR_mremap, copy, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, from);
+  if (sys::failed(done)) {
+    sys::munmap(copy, length);
+    sys::raw(__NR_mprotect, from, length, static_cast<uint64_t>(piece.protection));
+  }
+  note_unmapped(copy, length);
+  return !sys::failed(done);
+}
+
+bool gives_away(uint64_t address, uint64_t advice) {
+  if (advice == kInstallGuard) return !sys::failed(sys::raw(__NR_madvise, address, 0, kInstallGuard));  // else nothing happens
+  return advice == MADV_DONTNEED || advice == MADV_FREE || advice == kDontNeedLocked;
+}
 
 }  // namespace
 
@@ -66,22 +113,20 @@ bool comes_from_image(uint64_t address, uint64_t length) {
   return false;
 }
 
-// Flags that madvise or mlock have left on it go with it.  MADV_FREE may do so at once.
-void give_away_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
-  const bool gives_away = advice == MADV_DONTNEED || advice == MADV_FREE || advice == kDontNeedLocked;
+void prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
   const Region range{address, page_up(address + length)};
-  if (!gives_away || page_down(address) != address || range.high <= range.low || !was_mapped(range)) return;
-  // What the kernel does not give away (it is locked, say) stays.  Of a file it gives nothing away freely.
-  const uint64_t asked = advice == MADV_FREE ? MADV_DONTNEED : advice;
-  if (sys::failed(sys::raw(__NR_madvise, address, length, asked))) return;
-  for (MapsLine piece; was_mapped(range);) {  // once more, because the maps change while they are read
-    bool found = false;
-    MapsReader maps;
-    while (!found && maps.next(piece)) found = piece.inode == image_inode && piece.region.overlaps(range) && was_mapped(piece.region);
-    if (!found) break;
-    const Region gone = common(piece.region, range);
-    const long got = sys::mmap(gone.low, gone.high - gone.low, piece.protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED);
-    if (sys::failed(got)) break;
+  if (page_down(address) != address || range.high <= range.low || !was_mapped(range)) return;
+  const bool is_given_away = gives_away(address, advice);
+  if (!is_given_away && advice != MADV_WIPEONFORK) return;
+  tell_unmap(address, length);
+  if (is_given_away) {
+    // What the kernel does not give away (it is locked, say) stays; where a part is not mapped, the rest goes.  Of a file it gives
+    // nothing away freely.
+    const long given = sys::raw(__NR_madvise, address, length, advice == kDontNeedLocked ? advice : uint64_t{MADV_DONTNEED});
+    if (sys::failed(given) && given != -ENOMEM) return;
+  }
+  for (MapsLine piece; next_piece(range, piece);) {
+    if (!(is_given_away ? replace_by_zeroes(piece) : replace_by_copy(piece))) return;
   }
   const Hold hold(fork_local().action_lock);
   forget(range);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Calls whose effect on the process no restart brings back.  They are done, and remembered in the state, so that a
-// checkpoint refuses by name (lower/refusals.cc).  In a forked child they concern the child alone.
+// Calls whose effect on the process no restart brings back, or that are so rare that what they have set is looked for only after one.
+// They are done, and remembered in the state: a checkpoint refuses by name (lower/refusals.cc), or looks (lower/memory_policies.cc).  In a
+// forked child they concern the child alone.
+#include <linux/keyctl.h>
+
 #include <cerrno>
 
 #include "kernel-loader/caught_calls.h"
@@ -9,8 +12,30 @@
 namespace mana::loader {
 namespace {
 
-uint64_t effect_of(long number) {
-  switch (number) {
+// A session's key ring is made when a thread without one puts something into it.  Whether it had one nobody can ask without making one.
+bool makes_session_ring(const CaughtCall& call) {
+  const auto is_session = [&call](int i) { return static_cast<int32_t>(call.argument(i)) == KEY_SPEC_SESSION_KEYRING; };
+  if (call.number() == __NR_add_key) return is_session(4);
+  if (call.number() == __NR_request_key) return is_session(3);
+  switch (call.argument(0)) {
+    case KEYCTL_JOIN_SESSION_KEYRING:
+      return true;
+    case KEYCTL_GET_KEYRING_ID:
+      return is_session(1) && call.argument(2) != 0;
+    case KEYCTL_LINK:
+      return is_session(2);
+    case KEYCTL_MOVE:
+      return is_session(3);
+    case KEYCTL_SEARCH:
+    case KEYCTL_INSTANTIATE:
+      return is_session(4);
+    default:
+      return false;
+  }
+}
+
+uint64_t effect_of(const CaughtCall& call) {
+  switch (call.number()) {
     case __NR_unshare:
       return kUnshared;
     case __NR_setns:
@@ -27,6 +52,15 @@ uint64_t effect_of(long number) {
       return kRestricted;
     case __NR_io_setup:  // whether such a context is still there is looked at when it matters
       return kAsynchronousIo;
+    case __NR_mbind:
+    case __NR_set_mempolicy:
+      return kMemoryPolicies;
+    case kSetHomeNode:
+      return kHomeNodes;
+    case __NR_add_key:
+    case __NR_request_key:
+    case __NR_keyctl:  // those of threads and of the process are looked at when it matters
+      return kKeyRings | (makes_session_ring(call) ? kSessionKeyRing : 0);
     default:
       return 0;
   }
@@ -34,10 +68,22 @@ uint64_t effect_of(long number) {
 
 }  // namespace
 
+uint64_t lasting_effects() { return __atomic_load_n(&live_state().lasting, __ATOMIC_RELAXED); }
+
+uint64_t lasting_after(uint64_t lasting, const CaughtCall& call, long result) {
+  const auto held = [](uint64_t key) { return kProtectionKeys & (uint64_t{1} << (48 + key % 16)); };
+  if (sys::failed(result)) return lasting;
+  if (call.number() == __NR_pkey_alloc) return lasting | held(static_cast<uint64_t>(result));
+  if (call.number() == __NR_pkey_free) return lasting & ~held(call.argument(0));
+  return lasting | effect_of(call);
+}
+
 long do_lasting(CaughtCall& call) {
   const long got = call.pass();
-  if (!sys::failed(got) && in_original_process())
-    __atomic_fetch_or(&live_state().lasting, effect_of(call.number()), __ATOMIC_RELAXED);
+  uint64_t before = lasting_effects();
+  while (in_original_process() && !__atomic_compare_exchange_n(&live_state().lasting, &before, lasting_after(before, call, got), false,
+                                                               __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
   return got;
 }
 

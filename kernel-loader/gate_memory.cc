@@ -19,15 +19,10 @@ namespace {
 constexpr uint64_t kLowestMapping =
     65536;  // vm.mmap_min_addr's usual value; lower hints mean nothing
 constexpr uint64_t kGigabyte = uint64_t{1} << 30;
+constexpr int kMapType = 0x0f, kDroppable = 0x08;  // MAP_DROPPABLE, Linux 6.11
 
 // Set once, while other threads may be in the handler.
 constinit std::atomic<void (*)(uint64_t address, uint64_t length)> watcher{nullptr};
-
-// Before memory goes away, or something else comes into its place.  A forked child has no MPI library that could want to know.
-void tell_unmap(uint64_t address, uint64_t length) {
-  const auto tell = watcher.load(std::memory_order_acquire);
-  if (tell != nullptr && in_original_process() && is_application_memory(address, length)) tell(address, length);
-}
 
 // Some files can only be mapped at multiples of their own huge page size and refuse everything
 // else.
@@ -117,6 +112,11 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
 
 }  // namespace
 
+void tell_unmap(uint64_t address, uint64_t length) {
+  const auto tell = watcher.load(std::memory_order_acquire);
+  if (tell != nullptr && in_original_process() && is_application_memory(address, length)) tell(address, length);
+}
+
 bool placed_by_kernel() {
   for (const Placed& one : placed) {
     if (one.begin.load() > 1) return true;
@@ -132,7 +132,7 @@ long do_mmap(CaughtCall& call) {
   const int descriptor = static_cast<int>(call.argument(4));
   const uint64_t offset = call.argument(5);
   if (length == 0) return call.pass();
-  if ((flags & (MAP_GROWSDOWN | MAP_LOCKED)) != 0) live_state().memory_flags |= kMemoryFlagsWereUsed;
+  if ((flags & (MAP_GROWSDOWN | MAP_LOCKED)) != 0 || (flags & kMapType) == kDroppable) live_state().memory_flags |= kMemoryFlagsWereUsed;
   if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0) {
     if (!is_application_memory(call.argument(0), length)) return -ENOMEM;
     if ((flags & MAP_FIXED_NOREPLACE) == 0) tell_unmap(call.argument(0), length);
@@ -168,7 +168,7 @@ long do_munmap(CaughtCall& call) {
     note_unmapped(address, length);
     const VdsoTable* table = vdso_table(live_state().vdso);
     call.set_reg(REG_R9, call.reg(REG_RIP));
-    if (ends && ids_are_translated() && table->exit_without_stack != 0) {
+    if (ends && ids_are_translated()) {
       leave_robust_locks();
       call.set_mask(~uint64_t{0});
       call.set_reg(REG_R9, live_state().vdso + table->exit_without_stack);
@@ -257,11 +257,13 @@ long do_brk(CaughtCall& call) {
 
 // The kernel does these rightly.  What must be known is that there are flags to save.
 long do_flag_memory(CaughtCall& call) {
-  const bool gives_away = call.number() == __NR_madvise && call.argument(2) < MADV_DONTFORK;
+  const uint64_t advice = call.number() == __NR_madvise ? call.argument(2) : 0;
+  const bool gives_away = advice != 0 && advice < MADV_DONTFORK;
   if (gives_away) tell_unmap(call.argument(0), call.argument(1));
-  if (call.number() == __NR_madvise && is_application_memory(call.argument(0), call.argument(1)))
-    give_away_image_memory(call.argument(0), call.argument(1), call.argument(2));
+  if (advice != 0 && is_application_memory(call.argument(0), call.argument(1)))
+    prepare_image_memory(call.argument(0), call.argument(1), advice);
   const long got = call.pass();
+  if (got == -EACCES && advice == MADV_REMOVE && comes_from_image(call.argument(0), call.argument(1))) return -EINVAL;  // it is of no file
   if (gives_away || !in_original_process()) return got;
   uint64_t& flags = live_state().memory_flags;
   if (!sys::failed(got) && (call.number() == __NR_mlockall || call.number() == __NR_munlockall)) {

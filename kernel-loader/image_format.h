@@ -37,6 +37,7 @@ enum class NoteType : uint32_t {
   memory_flags,          // MemoryFlags[]
   system_v_segments,     // SystemVSegment[]
   shared_mappings,       // SharedMapping[]
+  memory_policies,       // MemoryPolicy[]
 };
 
 // Instruction sets that code in the image may have chosen at its start, by CPUID: leaf 1, leaf 7, extended leaf 1, XCR0.
@@ -66,8 +67,7 @@ struct ImageHeader {
   uint32_t mpi_initialized, mpi_finalized;
   int32_t thread_level;     // neutral ABI value
   int64_t realtime_ns;
-  // The clocks that the application has seen (kernel-loader/clocks.h).  Equal identities at two ranks: it was one clock; 0: an older
-  // build, which knew of the first only.
+  // The clocks that the application has seen (kernel-loader/clocks.h).  Equal identities at two ranks: it was one clock.
   int64_t monotonic_ns, raw_ns, boot_ns, ticks;
   uint64_t clock_identity;
   uint64_t reserved[4];
@@ -103,6 +103,8 @@ enum class SegmentKind : uint32_t {
 inline constexpr bool is_huge(SegmentKind kind) { return kind == SegmentKind::huge_pages || kind == SegmentKind::shared_huge_pages; }
 // In SegmentRecord::protection: the mapping was made with MAP_GROWSDOWN.
 inline constexpr uint32_t kGrowsDown = 0x01000000;  // PROT_GROWSDOWN
+// With MAP_DROPPABLE: never stored, because the kernel may at any time take away what is there (the application sees zeroes).
+inline constexpr uint32_t kDroppable = 0x04000000;
 // One stretch of memory.  Stretches of one region touch each other and have the same `region`.
 struct SegmentRecord {
   uint64_t begin, bytes;
@@ -115,7 +117,7 @@ struct SegmentRecord {
   uint64_t mapped_offset; // of the file that was mapped; of huge pages: their size
 };
 
-// A shared memory segment that only this process had attached.  One that is not described (images of older builds) was removed already.
+// A shared memory segment that only this process had attached.
 struct SystemVSegment {
   int32_t seen, real;   // its id, as the application and as the kernel knew it
   int32_t key;          // 0: IPC_PRIVATE
@@ -225,6 +227,15 @@ struct MemoryFlags {
   uint32_t flags, reserved;
 };
 
+// A NUMA policy that the application has set: of a stretch of memory (mbind), or of a thread (set_mempolicy).
+struct MemoryPolicy {
+  uint64_t begin, bytes;  // 0: of a thread
+  int32_t thread;         // index into the threads
+  uint32_t mode;          // MPOL_*, with its flags
+  uint64_t nodes[16];     // 1024 bits
+};
+
+static_assert(sizeof(MemoryPolicy) == 152);
 static_assert(sizeof(PendingSignal) == 136);
 static_assert(sizeof(PosixTimer) == 48);
 static_assert(sizeof(ThreadAttributes) == 1080);

@@ -55,11 +55,23 @@ void* map_huge_pages(const SegmentRecord& whole, int protection, int flags) {
   return mmap(memory(whole), whole.bytes, protection, flags, -1, 0);
 }
 
-// MADV_WIPEONFORK is refused for a file.
-bool is_wiped_on_fork(const ImageFile& image, const SegmentRecord& whole) {
-  return std::any_of(image.memory_flags().begin(), image.memory_flags().end(), [&whole](const MemoryFlags& range) {
-    return (range.flags & MemoryFlags::wipe_on_fork) != 0 && range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes;
-  });
+// Before Linux 6.11 there are no mappings whose memory may be dropped: what else is true of them is asked for.
+void* map_droppable(const SegmentRecord& whole, int protection, int flags) {
+  constexpr int kMapDroppable = 0x08;  // MAP_DROPPABLE
+  void* placed = mmap(memory(whole), whole.bytes, protection, (flags & ~MAP_PRIVATE) | kMapDroppable, -1, 0);
+  if (placed != MAP_FAILED) return placed;
+  loader::report("restart", Error{"map memory that the kernel may drop (MAP_DROPPABLE)", errno, whole.begin, whole.bytes}.so("it stays now"));
+  placed = mmap(memory(whole), whole.bytes, protection, flags, -1, 0);
+  if (placed != MAP_FAILED && (madvise(placed, whole.bytes, MADV_WIPEONFORK) != 0 || madvise(placed, whole.bytes, MADV_DONTDUMP) != 0)) return MAP_FAILED;
+  return placed;
+}
+
+// MADV_WIPEONFORK is refused for a file, and its pages lie on the nodes where they were read.
+bool must_be_anonymous(const ImageFile& image, const SegmentRecord& whole) {
+  const auto concerns = [&whole](const auto& range) { return range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes; };
+  return std::any_of(image.memory_policies().begin(), image.memory_policies().end(), concerns) ||
+         std::any_of(image.memory_flags().begin(), image.memory_flags().end(),
+                     [&](const MemoryFlags& range) { return (range.flags & MemoryFlags::wipe_on_fork) != 0 && concerns(range); });
 }
 
 // The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
@@ -69,14 +81,15 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   SegmentRecord whole = segments[first];
   whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
   const std::string name = image.text(whole.path);
-  const int protection = static_cast<int>(whole.protection & ~kGrowsDown);
+  const int protection = static_cast<int>(whole.protection & ~(kGrowsDown | kDroppable));
   const bool segment_of_system_v = whole.kind == SegmentKind::shared_segment;
   const bool huge = is_huge(whole.kind);
   const bool mapped_twice = objects.has(whole);
   const bool shared = whole.kind == SegmentKind::shared_anonymous || whole.kind == SegmentKind::shared_memory ||
                       whole.kind == SegmentKind::shared_huge_pages || segment_of_system_v;
   const bool grows_down = (whole.protection & kGrowsDown) != 0;
-  if (shared || grows_down || huge || is_wiped_on_fork(image, whole)) map_file = false;  // must be one anonymous mapping
+  const bool droppable = (whole.protection & kDroppable) != 0;
+  if (shared || grows_down || huge || must_be_anonymous(image, whole)) map_file = false;  // must be one anonymous mapping
   bool reads = false;
   for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
   const int writable = reads ? protection | PROT_READ | PROT_WRITE : protection;
@@ -86,6 +99,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
   void* placed = segment_of_system_v ? system_v.attach(whole)
                  : mapped_twice      ? objects.map(whole)
                  : huge              ? map_huge_pages(whole, writable, flags)
+                 : droppable         ? map_droppable(whole, writable, flags)
                                      : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
   if (placed != memory(whole)) return failure("place memory", whole, name);
   bool must_protect = segment_of_system_v || mapped_twice;

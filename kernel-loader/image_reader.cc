@@ -150,6 +150,7 @@ Complaint ImageFile::take_note(uint32_t type, std::string_view data) {
     case NoteType::memory_flags: return take_array(data, memory_flags_, "flags of memory");
     case NoteType::system_v_segments: return take_array(data, system_v_segments_, "System V segments");
     case NoteType::shared_mappings: return take_array(data, shared_mappings_, "shared mappings");
+    case NoteType::memory_policies: return take_array(data, memory_policies_, "policies of memory");
   }
   return {};  // of a later version that changes nothing for us
 }
@@ -180,6 +181,9 @@ Complaint ImageFile::check_tables() const {
   }
   for (const MemoryFlags& range : memory_flags_) {
     if (!loader::is_application_memory(range.begin, range.bytes)) return "damaged: flags of memory that is not its own";
+  }
+  for (const MemoryPolicy& policy : memory_policies_) {
+    if (!loader::is_application_memory(policy.begin, policy.bytes)) return "damaged: a policy of memory that is not its own";
   }
   return {};
 }

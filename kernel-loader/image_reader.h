@@ -42,6 +42,7 @@ class ImageFile {
   const std::vector<MemoryFlags>& memory_flags() const { return memory_flags_; }
   const std::vector<SystemVSegment>& system_v_segments() const { return system_v_segments_; }
   const std::vector<SharedMapping>& shared_mappings() const { return shared_mappings_; }
+  const std::vector<MemoryPolicy>& memory_policies() const { return memory_policies_; }
   std::string_view gate_state() const { return gate_; }
   std::string_view descriptors() const { return descriptors_; }
   std::string_view contents() const { return contents_; }
@@ -74,6 +75,7 @@ class ImageFile {
   std::vector<MemoryFlags> memory_flags_;
   std::vector<SystemVSegment> system_v_segments_;
   std::vector<SharedMapping> shared_mappings_;
+  std::vector<MemoryPolicy> memory_policies_;
   std::string_view gate_, descriptors_, contents_, strings_;
   MovedPath moved_;
 };

@@ -25,14 +25,14 @@ bool is_still_there(const SystemVSegment& segment) {
 }  // namespace
 
 SystemVSegment SystemVSegments::description(const SegmentRecord& whole) const {
+  SystemVSegment found{};
   for (const SystemVSegment& segment : image_.system_v_segments()) {
     if (segment.seen != id_of(whole)) continue;
-    SystemVSegment found = segment;
+    found = segment;
     // Of huge pages the attachment is longer than the segment.
     if (loader::page_up(found.bytes) != whole.bytes) found.bytes = whole.bytes;
-    return found;
   }
-  return {id_of(whole), 0, IPC_PRIVATE, 0600 | SHM_DEST, whole.bytes, 0, 0, 0};
+  return found;
 }
 
 int SystemVSegments::make(const SystemVSegment& segment) {

@@ -31,8 +31,8 @@ struct VdsoTable {
   uint64_t plain_calls[kVdsoFunctions];
   uint64_t blocking_call, blocking_call_done, blocking_call_finish, blocking_call_return;
   uint64_t unmap_own_stack, unmap_own_stack_done;
-  uint64_t exit_without_stack, exit_done;  // 0 in images of older builds, whose blocking_call does not know FINISH_ALWAYS either
-  uint64_t forward_begin, forward_end;  // calls of the kernel's functions return to between these; 0 in images of older builds
+  uint64_t exit_without_stack, exit_done;
+  uint64_t forward_begin, forward_end;  // calls of the kernel's functions return to between these
   uint64_t after_kernel_call;           // where they return to when signals wait for it
   uint64_t reserved[2];
 };

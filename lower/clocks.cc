@@ -27,11 +27,7 @@ uint64_t clock_identity() {
   return XXH3_64bits(who.data(), who.size()) | 1;
 }
 
-Clocks clocks_of(const image::ImageHeader& header) {
-  if (header.clock_identity != 0) return {header.monotonic_ns, header.raw_ns, header.boot_ns, header.ticks};
-  constexpr int64_t kTick = 10'000'000;
-  return {header.monotonic_ns, header.monotonic_ns, header.monotonic_ns, header.monotonic_ns / kTick};
-}
+Clocks clocks_of(const image::ImageHeader& header) { return {header.monotonic_ns, header.raw_ns, header.boot_ns, header.ticks}; }
 
 // No clock of these may go back, so all go by the one that must go furthest.
 Clocks furthest(const Clocks& a, const Clocks& b) {
@@ -61,7 +57,7 @@ void continue_clocks(const image::ImageHeader& header, int ranks, bool together)
     std::vector<RankClock> all(static_cast<std::size_t>(ranks));
     gather_from_all(&mine, all.data(), sizeof mine);
     for (const RankClock& other : all) {
-      if (mine.had != 0 && other.had == mine.had && other.has == mine.has) offsets = furthest(offsets, other.offsets);
+      if (other.had == mine.had && other.has == mine.has) offsets = furthest(offsets, other.offsets);
     }
   }
   loader::set_clock_offsets(offsets);

@@ -25,6 +25,7 @@
 #include "lower/descriptor_contents.h"
 #include "lower/memory_flags.h"
 #include "lower/memory_map.h"
+#include "lower/memory_policies.h"
 #include "lower/pending_signals.h"
 #include "lower/posix_timers.h"
 #include "lower/process_attributes.h"
@@ -92,7 +93,8 @@ void add_region(const UpperRegion& region, uint32_t number, uint64_t smallest_ho
     return;
   }
   uint64_t at = region.begin;
-  for (const TouchedRange& range : touched_ranges(region, smallest_hole)) {
+  const bool nothing_to_keep = (region.protection & image::kDroppable) != 0;
+  for (const TouchedRange& range : nothing_to_keep ? std::vector<TouchedRange>{} : touched_ranges(region, smallest_hole)) {
     const uint64_t begin = range.begin - at < smallest_hole ? at : range.begin;
     if (begin > at) segments.push_back(segment(region, number, at, begin, false, strings));
     segments.push_back(segment(region, number, begin, range.end, true, strings));
@@ -370,6 +372,7 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   add_all(NoteType::memory_flags, plan.memory_flags);
   add_all(NoteType::system_v_segments, system_v);
   add_all(NoteType::shared_mappings, shared_mappings(regions));
+  add_all(NoteType::memory_policies, memory_policies(gate, regions));
   add(NoteType::strings, strings.bytes().data(), strings.bytes().size());
   const std::size_t segments_at = add(NoteType::segments, plan.segments.data(), plan.segments.size() * sizeof(SegmentRecord));
   const std::vector<BlockRecord> none(block_count);

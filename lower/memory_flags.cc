@@ -23,7 +23,10 @@ struct Word {
 // Documentation/filesystems/proc.rst, "VmFlags".
 constexpr Word kWords[] = {{"dd", MemoryFlags::dont_dump},   {"dc", MemoryFlags::dont_fork},     {"wf", MemoryFlags::wipe_on_fork},
                            {"lo", MemoryFlags::locked},      {"lf", MemoryFlags::locked_on_fault}, {"hg", MemoryFlags::huge_pages},
-                           {"nh", MemoryFlags::no_huge_pages}, {"mg", MemoryFlags::mergeable},     {"gd", image::kGrowsDown}};
+                           {"nh", MemoryFlags::no_huge_pages}, {"mg", MemoryFlags::mergeable},     {"gd", image::kGrowsDown},
+                           {"dp", image::kDroppable}};
+// Of a region, not of what was said of it.
+constexpr uint32_t kOfRegion = image::kGrowsDown | image::kDroppable;
 
 uint32_t flags_of(const char* words) {
   uint32_t flags = 0;
@@ -35,9 +38,9 @@ uint32_t flags_of(const char* words) {
   return flags;
 }
 
-void mark_growing(std::vector<UpperRegion>& regions, uint64_t begin) {
+void mark(std::vector<UpperRegion>& regions, uint64_t begin, uint32_t flags) {
   for (UpperRegion& region : regions) {
-    if (region.begin == begin) region.protection |= image::kGrowsDown;
+    if (region.begin == begin) region.protection |= flags;
   }
 }
 
@@ -85,8 +88,10 @@ std::vector<MemoryFlags> memory_flags(const loader::GateState& gate, std::vector
     }
     if (std::strncmp(line, "VmFlags: ", 9) != 0 || !loader::is_application_memory(range.begin)) continue;
     range.flags = flags_of(line + 9);
-    if ((range.flags & image::kGrowsDown) != 0) mark_growing(regions, range.begin);
-    range.flags &= ~image::kGrowsDown;
+    if ((range.flags & kOfRegion) != 0) mark(regions, range.begin, range.flags & kOfRegion);
+    // These it has by itself, and nobody can take them away.
+    if ((range.flags & image::kDroppable) != 0) range.flags &= ~(MemoryFlags::wipe_on_fork | MemoryFlags::dont_dump);
+    range.flags &= ~kOfRegion;
     if (range.flags != 0) all.push_back(range);
   }
   for (const UpperRegion& region : regions) add_guards(region, all, error);

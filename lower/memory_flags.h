@@ -12,7 +12,7 @@
 
 namespace mana::lower {
 
-// Agent's thread, everything parked.  Marks the regions that grow down.
+// Agent's thread, everything parked.  Marks the regions that grow down or may be dropped.
 // `error`: they cannot be read.
 std::vector<image::MemoryFlags> memory_flags(const loader::GateState& gate, std::vector<UpperRegion>& regions, std::string* error);
 

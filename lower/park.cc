@@ -5,6 +5,7 @@
 
 #include <asm/prctl.h>
 #include <linux/futex.h>
+#include <linux/keyctl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <ucontext.h>
@@ -13,6 +14,7 @@
 #include "kernel-loader/ids.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/sys.h"
+#include "lower/numa_policy.h"
 #include "trampolines/signal_entry.h"
 
 extern "C" {
@@ -150,6 +152,9 @@ bool leave_lower_text(ucontext_t* context) {
   return in_upper_half(pc) && loader::gate_may_park(pc, registers[REG_RAX]);
 }
 
+// Asks, and makes none.  Each thread's, that of the process too, is told to it alone.
+bool has_key_ring(int which) { return !sys::failed(sys::raw(__NR_keyctl, KEYCTL_GET_KEYRING_ID, static_cast<uint64_t>(which), 0)); }
+
 void note_kernel_state(ParkSlot* slot) {
   slot->robust_list = slot->robust_length = slot->tid_address = slot->gs = 0;
   sys::raw(__NR_get_robust_list, 0, bits(&slot->robust_list), bits(&slot->robust_length));
@@ -160,6 +165,9 @@ void note_kernel_state(ParkSlot* slot) {
   const long slack = sys::raw(__NR_prctl, PR_GET_TIMERSLACK);
   slot->timer_slack = sys::failed(slack) ? 0 : static_cast<uint64_t>(slack);
   slot->has_rseq = loader::has_rseq(slot->fs);
+  const uint64_t effects = loader::lasting_effects();
+  if ((effects & loader::kMemoryPolicies) != 0) read_policy(slot->policy);
+  slot->has_key_ring = (effects & loader::kKeyRings) != 0 && (has_key_ring(KEY_SPEC_THREAD_KEYRING) || has_key_ring(KEY_SPEC_PROCESS_KEYRING));
 }
 
 // One signal of ours.  `release` was read before `stop`: whoever resumes clears `stop` first, so a thread that comes late

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "kernel-loader/image_format.h"
 #include "upper/interface.h"
 
 namespace mana::lower {
@@ -46,6 +47,8 @@ struct alignas(64) ParkSlot {
   ThreadRecord* record;            // null: has never called MPI
   char name[16];
   bool has_rseq;
+  image::MemoryPolicy policy;      // if the application has ever set one
+  bool has_key_ring;               // of its own, or of the process; if the application has ever used any
   // Noted by the agent before it sends the signal: the system call that the thread is blocked in.
   std::atomic<int64_t> blocked_call;  // -1: none
   uint64_t blocked_sp, blocked_pc;

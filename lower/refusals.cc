@@ -15,6 +15,7 @@
 
 #include "kernel-loader/layout.h"
 #include "kernel-loader/system_v.h"
+#include "lower/stop.h"
 
 namespace mana::lower {
 namespace {
@@ -91,6 +92,8 @@ std::string lasting_refusal(const loader::GateState& gate) {
       {loader::kChangedRoot, "the application has changed its root folder (chroot), which a restart cannot do again"},
       {loader::kOwnFilter, "the application has installed a seccomp filter of its own, which nobody can read back to install it again"},
       {loader::kRestricted, "the application has restricted itself (landlock), and nobody can read back how"},
+      {loader::kSessionKeyRing, "the application has joined a session's key ring or put a key into one (keyctl, add_key): a restart has its launcher's"},
+      {loader::kProtectionKeys, "the application holds protection keys of memory (pkey_alloc), which cannot be given to it again: free them first"},
   };
   for (const Reason& reason : kReasons) {
     if ((gate.lasting & reason.effect) != 0) return reason.text;
@@ -98,6 +101,9 @@ std::string lasting_refusal(const loader::GateState& gate) {
   if (credentials_changed()) return "the application has changed its user, groups or capabilities since it was launched: a restart has its launcher's";
   if ((gate.lasting & loader::kAsynchronousIo) != 0 && has_asynchronous_io())
     return "the application has a context of asynchronous input and output (io_setup), which nothing makes again: destroy it first";
+  for (const ParkSlot* slot : parked_threads()) {
+    if (slot->has_key_ring) return "the application has a key ring of a thread or of its process (keyctl, add_key), which nothing makes again";
+  }
   if (loader::placed_by_kernel()) return "the application has mapped what has no address of its own (a ring of io_uring), which nothing makes again: unmap it first";
   if ((gate.lasting & loader::kTraces) != 0) {
     if (const int process = traced_process(); process != 0)

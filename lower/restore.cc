@@ -33,6 +33,7 @@
 #include "lower/descriptor_contents.h"
 #include "lower/environment.h"
 #include "lower/memory_flags.h"
+#include "lower/memory_policies.h"
 #include "lower/memory_watch.h"
 #include "lower/moved_files.h"
 #include "lower/pending_signals.h"
@@ -147,6 +148,10 @@ class RestoredThreads {
       thread.index = static_cast<int32_t>(threads_.size() - 1);
       thread.signals = image.pending_signals().data();
       thread.signal_count = image.pending_signals().size();
+      thread.policy = nullptr;
+      for (const image::MemoryPolicy& policy : image.memory_policies()) {
+        if (policy.bytes == 0 && policy.thread == thread.index) thread.policy = &policy;
+      }
       thread.go = &go_;
       thread.upper = upper;
       thread.tid.store(getpid());
@@ -240,6 +245,7 @@ Outcome place(const ImageFile& image) {
   struct stat file {};
   if (map_file && fstat(image.descriptor(), &file) == 0) loader::memory_comes_from(file.st_ino);
   loader::keep_words(gate);
+  restore_memory_policies(gate, image.memory_policies());
   restore_memory_flags(image.memory_flags());
   if (Outcome changed = restore_environment(image, gate); !changed.ok()) return changed;
   return restore_descriptors(image, rank_process().options);

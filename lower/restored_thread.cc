@@ -10,6 +10,7 @@
 #include "kernel-loader/report.h"
 #include "kernel-loader/sys.h"
 #include "lower/clone.h"
+#include "lower/numa_policy.h"
 #include "lower/threads.h"
 
 extern "C" [[noreturn]] void mana_return_into_frame(uint64_t context);
@@ -31,6 +32,8 @@ void set_kernel_state(const RestoredThread& thread) {
   sys::raw(__NR_prctl, PR_SET_NAME, bits(state.name));
   if (state.timer_slack != 0) sys::raw(__NR_prctl, PR_SET_TIMERSLACK, state.timer_slack);
   if (state.death_signal != 0) sys::raw(__NR_prctl, PR_SET_PDEATHSIG, state.death_signal);
+  const int unset = thread.policy != nullptr ? restore_policy(*thread.policy) : 0;
+  if (unset != 0) loader::report("restart", loader::Error{"give a thread its NUMA policy (set_mempolicy) again", unset}.so("goes on as it was launched"));
 }
 
 // What was pending for this thread alone: only it may queue any siginfo for itself.

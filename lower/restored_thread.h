@@ -21,6 +21,7 @@ struct RestoredThread {
   std::atomic<uint32_t>* go;  // futex
   std::atomic<int32_t> tid;   // set by the kernel
   int32_t index;              // in the image
+  const image::MemoryPolicy* policy;    // null: its launcher's
   const image::PendingSignal* signals;  // of all threads
   std::size_t signal_count;
 };

@@ -9,11 +9,13 @@
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
+#include <linux/keyctl.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <mpi.h>
 #include <mqueue.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -218,6 +220,8 @@ static void keep_mapped(const char* kind, void* mapped) {
   meet("undone");
 }
 
+static long add_key_to(int ring) { return syscall(SYS_add_key, "user", "mana-test", "x", 1, ring); }
+
 static long change_process(const char* kind) {
   if (strcmp(kind, "unshare") == 0) return unshare(CLONE_FS);
   if (strcmp(kind, "setns") == 0) return enter_own_namespace();
@@ -225,7 +229,29 @@ static long change_process(const char* kind) {
   if (strcmp(kind, "seccomp") == 0) return install_filter();
   if (strcmp(kind, "landlock") == 0) return restrict_itself();
   if (strcmp(kind, "capabilities") == 0) return prctl(PR_CAPBSET_DROP, 25 /* CAP_SYS_TIME */, 0, 0, 0);
+  if (strcmp(kind, "process-keys") == 0) return add_key_to(KEY_SPEC_PROCESS_KEYRING);
+  if (strcmp(kind, "session-keys") == 0) return add_key_to(KEY_SPEC_SESSION_KEYRING);
+  if (strcmp(kind, "joined-session") == 0) return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
   return -2;
+}
+
+static void* hold_key(void* kind) {
+  meet_when_done(kind, add_key_to(KEY_SPEC_THREAD_KEYRING));
+  return NULL;
+}
+
+// Until the thread ends.
+static void hold_key_of_thread(char* kind) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, hold_key, kind) != 0 || pthread_join(thread, NULL) != 0) exit(5);
+  meet("undone");
+}
+
+static void hold_protection_key(const char* kind) {
+  const int key = pkey_alloc(0, 0);
+  meet_when_done(kind, key);
+  pkey_free(key);
+  meet("undone");
 }
 
 // Every rank traces a child of its own.
@@ -380,6 +406,10 @@ int main(int argc, char** argv) {
     keep_ring(argv[1]);
   } else if (strcmp(argv[1], "aio") == 0) {
     use_asynchronous_io(argv[1]);
+  } else if (strcmp(argv[1], "thread-keys") == 0) {
+    hold_key_of_thread(argv[1]);
+  } else if (strcmp(argv[1], "protection-key") == 0) {
+    hold_protection_key(argv[1]);
   } else if (strcmp(argv[1], "segment") == 0) {
     share_segment(argv[1]);
   } else if (!use_system_v(argv[1])) {

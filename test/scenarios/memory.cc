@@ -94,6 +94,27 @@ SCENARIO(memory_kept_from_children_is_saved_and_stays_kept, .ranks = 2) {
   munmap(wiped, bytes);
 }
 
+SCENARIO(memory_that_the_kernel_may_drop_stays_so, .ranks = 2) {
+  constexpr int kDroppable = 0x08;  // MAP_DROPPABLE
+  const std::size_t bytes = 3 << 20, half = bytes / 2 / kPage * kPage;
+  char* memory = map(bytes, PROT_READ | PROT_WRITE, kDroppable);
+  if (memory == MAP_FAILED) return CHECK_EQ(errno, EINVAL);  // Linux 6.11
+  fill(memory, bytes, 2);
+  CHECK_EQ(mprotect(memory + half, bytes - half, PROT_READ), 0);
+  CHECK_EQ(madvise(memory, half, MADV_DONTFORK), 0);
+  for (int turn = 0; turn < 2; turn++) {
+    job.checkpoint_here();
+    std::vector<char> filled(bytes);
+    fill(filled.data(), bytes, 2);
+    for (std::size_t i = 0; i < bytes; i++) CHECK(memory[i] == filled[i] || memory[i] == 0);
+    CHECK(has_flag(memory, "dp") && has_flag(memory + half, "dp") && has_flag(memory, "dc") && !has_flag(memory + half, "dc"));
+    CHECK(!has_flag(memory + half, "wr"));
+    CHECK_EQ(in_child([&] { return (is_readable(memory) ? 1 : 0) + (memory[half] != 0 ? 2 : 0); }), 0);
+    fill(memory, half, 2);
+  }
+  munmap(memory, bytes);
+}
+
 // Whether the kernel gave huge pages is left to the runner (harness/surroundings.py): it may have none.
 SCENARIO(memory_in_huge_pages_stays, .ranks = 2) {
   constexpr std::size_t kHuge = 2 << 20, kBytes = 4 * kHuge;

@@ -3,6 +3,7 @@
 #include <alloca.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -109,6 +110,56 @@ SCENARIO(memory_wiped_on_fork_stays_so_when_it_is_large, .ranks = 2) {
   job.checkpoint_here();
   CHECK(is_filled(memory, kBytes, 7));
   CHECK(has_flag(memory, "wf"));
+  munmap(memory, kBytes);
+}
+
+bool is_zero(const char* at, std::size_t bytes) {
+  return std::all_of(at, at + bytes, [](char byte) { return byte == 0; });
+}
+
+// What the kernel does for memory of no file only.
+SCENARIO(advice_is_taken_as_before_when_it_comes_after, .ranks = 2) {
+  constexpr std::size_t kBytes = 8 << 20, kQuarter = kBytes / 4;
+  constexpr int kInstallGuard = 102, kRemoveGuard = 103;  // Linux 6.13
+  char* wiped = map(kBytes);
+  char* guarded = map(kBytes);
+  fill(wiped, kBytes, 5);
+  fill(guarded, kBytes, 6);
+  job.checkpoint_here();
+  CHECK_EQ(mprotect(wiped + 2 * kQuarter, kQuarter, PROT_READ), 0);
+  CHECK_EQ(madvise(wiped + kQuarter, 2 * kQuarter, MADV_WIPEONFORK), 0);
+  const bool has_guards = madvise(guarded + kQuarter, kQuarter, kInstallGuard) == 0;
+  if (!has_guards) CHECK_EQ(errno, EINVAL);
+  if (has_guards) CHECK_EQ(madvise(guarded + kQuarter, kQuarter, kRemoveGuard), 0);
+  CHECK_EQ(madvise(guarded, kBytes, MADV_REMOVE), -1);
+  CHECK_EQ(errno, EINVAL);
+  for (int turn = 0; turn < 2; turn++) {
+    CHECK(is_filled(wiped, kBytes, 5));
+    CHECK(has_flag(wiped + kQuarter, "wf") && has_flag(wiped + 3 * kQuarter - 1, "wf"));
+    CHECK(!has_flag(wiped, "wf") && !has_flag(wiped + 3 * kQuarter, "wf"));
+    CHECK(has_flag(wiped + kQuarter, "wr") && !has_flag(wiped + 2 * kQuarter, "wr"));
+    const pid_t child = fork();
+    if (child == 0) _exit(is_zero(wiped + kQuarter, 2 * kQuarter) && wiped[kQuarter - 1] != 0 && wiped[3 * kQuarter] != 0 ? 0 : 1);
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    if (has_guards) CHECK(is_zero(guarded + kQuarter, kQuarter));
+    CHECK(is_filled(guarded, kQuarter, 6) && guarded[2 * kQuarter] != 0);
+    job.checkpoint_here();
+  }
+  munmap(wiped, kBytes);
+  munmap(guarded, kBytes);
+}
+
+SCENARIO(memory_with_holes_that_is_given_away_is_zero, .ranks = 2) {
+  constexpr std::size_t kBytes = 8 << 20;
+  char* memory = map(kBytes);
+  fill(memory, kBytes, 7);
+  job.checkpoint_here();
+  CHECK_EQ(munmap(memory + kBytes / 2, kPage), 0);
+  CHECK_EQ(madvise(memory, kBytes, MADV_DONTNEED), -1);
+  CHECK_EQ(errno, ENOMEM);
+  CHECK(is_zero(memory, kBytes / 2) && is_zero(memory + kBytes / 2 + kPage, kBytes / 2 - kPage));
   munmap(memory, kBytes);
 }
 
