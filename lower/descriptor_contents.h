@@ -120,6 +120,15 @@ std::string fdinfo(int number);
 // The rest of the line that starts with `key`; empty: there is none.
 std::string field(const std::string& text, const char* key);
 
+// inotify (descriptor_watches.cc) and pseudo-terminals (descriptor_terminals.cc).  Text: why not; empty: saved, or, if `is_one` stays
+// false, no pseudo-terminal of the application's own.
+std::string save_inotify(int number, const std::string& info, const SeenDescriptors& all, Contents& into);
+loader::Result<int> make_inotify(const Contents& contents, const Options& options);
+std::string save_terminal(const loader::Descriptor& descriptor, const std::string& info, const SeenDescriptors& all, Contents& into,
+                          bool& is_one);
+loader::Result<int> make_terminal(const Contents& contents);
+loader::Result<int> open_slave(const loader::Descriptor& descriptor, const Contents& contents);  // its master has its number
+
 // Sockets (descriptor_sockets.cc).  Text: why not; empty: saved.
 std::string save_socket(const loader::Descriptor& descriptor, const SeenDescriptors& all, Contents& into);
 loader::Result<int> make_socket(const Contents& contents, const std::map<int, Contents>& all,

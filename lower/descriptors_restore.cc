@@ -3,26 +3,19 @@
 // epoll, mappings, seals, modes; then, when everything that was opened on the way, or inherited, is closed, locks.
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/limits.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <termios.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "kernel-loader/descriptor_line.h"
-#include "kernel-loader/sys.h"
 #include "lower/descriptor_contents.h"
 #include "lower/moved_files.h"
 #include "lower/removed_directory.h"
@@ -139,7 +132,7 @@ class Restorer {
       case ContentsKind::signalfd:
         return made(syscall(SYS_signalfd4, -1, &contents.words[0], 8, O_CLOEXEC), "signalfd");
       case ContentsKind::epoll: return made(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-      case ContentsKind::inotify: return make_inotify(contents);
+      case ContentsKind::inotify: return make_inotify(contents, options_);
       case ContentsKind::terminal_master: return make_terminal(contents);
       case ContentsKind::terminal_slave: return open_slave(descriptor, contents);
       case ContentsKind::socket_pair:
@@ -285,59 +278,6 @@ class Restorer {
                          (descriptor.flags & O_ACCMODE) | O_NONBLOCK | O_CLOEXEC);
     if (got < 0) return failure("open again for the application", descriptor.path);
     return got;
-  }
-
-  // --- inotify and terminals
-  Result<int> make_inotify(const Contents& contents) {
-    const int got = inotify_init1(IN_CLOEXEC);
-    if (got < 0) return Error{"inotify_init1", errno};
-    int last = 0;
-    std::vector<Item> watches = contents.items;  // the kernel tells the newest first
-    std::sort(watches.begin(), watches.end(), [](const Item& a, const Item& b) { return a.words[0] < b.words[0]; });
-    for (const Item& item : watches) {
-      const auto wanted = static_cast<int>(item.words[0]);
-      const std::string path = moved_path(item.bytes, options_.paths);
-      // The kernel gives watches ascending numbers, also when they are removed again.
-      for (;;) {
-        last = inotify_add_watch(got, path.c_str(),
-                                 static_cast<uint32_t>(item.words[1]) & (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT));
-        if (last < 0) return failure("watch again for the application", path.c_str());
-        if (last >= wanted) break;
-        inotify_rm_watch(got, last);
-      }
-      if (last != wanted) return Error{"give a watch its number", 0, bits(wanted), bits(last)}.at(path.c_str());
-    }
-    // The removed ones left events (IN_IGNORED); the application had read all of its own.
-    int unread = 0;
-    while (ioctl(got, FIONREAD, &unread) == 0 && unread > 0) {
-      char events[4096];
-      if (read(got, events, sizeof events) <= 0) break;
-    }
-    return got;
-  }
-
-  static Result<int> make_terminal(const Contents& contents) {
-    const int got = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    int unlocked = 0;
-    if (got < 0 || ioctl(got, TIOCSPTLCK, &unlocked) != 0) return failure("make a pseudo-terminal", "/dev/ptmx");
-    for (const Item& item : contents.items) {
-      if (item.kind != ItemKind::terminal) continue;
-      const unsigned long request = item.words[0] == 0 ? TCSETS : TIOCSWINSZ;
-      if (ioctl(got, request, item.bytes.data()) != 0) return failure("set a pseudo-terminal", "/dev/ptmx");
-    }
-    const int packet = static_cast<int>(contents.words[0]);
-    if (packet != 0) ioctl(got, TIOCPKT, &packet);
-    return got;
-  }
-
-  Result<int> open_slave(const Descriptor& descriptor, const Contents& contents) {
-    const auto master = static_cast<int>(contents.words[0]);  // a lower number
-    const loader::MakingDescriptors making;
-    const long flags = (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC;
-    const long got = loader::move_above(making, sys::raw(SYS_ioctl, bits(master), TIOCGPTPEER, static_cast<uint64_t>(flags)));
-    errno = sys::failed(got) ? sys::error_of(got) : 0;
-    if (errno != 0) return failure("open a pseudo-terminal", descriptor.path);
-    return static_cast<int>(got);
   }
 
   // --- when all have their numbers
