@@ -39,7 +39,7 @@ enum class ContentsKind : uint32_t {
   terminal_master,  // packet mode
   terminal_slave,   // number of its master
   socket_pair,      // number of the other end (-1: gone), type, shutdown (1: no receiving, 2: no sending)
-  socket,           // family, type, protocol, state (SocketState), number of connections asked for
+  socket,           // family, type, protocol, state (SocketState), number of connections asked for, shutdown as of a pair
   removed_directory,  // first, -, mode
 };
 enum class ItemKind : uint32_t {
