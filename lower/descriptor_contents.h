@@ -36,7 +36,7 @@ enum class ContentsKind : uint32_t {
   signalfd,  // mask
   epoll,
   inotify,
-  terminal_master,  // packet mode
+  terminal_master,  // packet mode, controls the application's session (1), mode of the slave; its owner is an item
   terminal_slave,   // number of its master
   socket_pair,      // number of the other end (-1: gone), type, shutdown (1: no receiving, 2: no sending)
   socket,           // family, type, protocol, state (SocketState), number of connections asked for, shutdown as of a pair
@@ -127,7 +127,7 @@ loader::Result<int> make_inotify(const Contents& contents, const Options& option
 std::string save_terminal(const loader::Descriptor& descriptor, const std::string& info, const SeenDescriptors& all, Contents& into,
                           bool& is_one);
 loader::Result<int> make_terminal(const Contents& contents);
-loader::Result<int> open_slave(const loader::Descriptor& descriptor, const Contents& contents);  // its master has its number
+loader::Result<int> open_slave(int master, const loader::Descriptor& descriptor);
 
 // Sockets (descriptor_sockets.cc).  Text: why not; empty: saved.
 std::string save_socket(const loader::Descriptor& descriptor, const SeenDescriptors& all, Contents& into);

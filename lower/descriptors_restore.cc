@@ -19,6 +19,7 @@
 #include "lower/descriptor_contents.h"
 #include "lower/moved_files.h"
 #include "lower/removed_directory.h"
+#include "lower/session.h"
 
 namespace mana::lower {
 namespace {
@@ -102,7 +103,7 @@ class Restorer {
 
   static Outcome place_terminal(const Descriptor& descriptor) {
     const int flags = (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC;
-    int got = open("/dev/tty", flags);
+    int got = leads_own_session() ? -1 : open("/dev/tty", flags);
     if (got < 0) {
       say_at_restart("descriptor " + std::to_string(descriptor.number) + " was a terminal (" + descriptor.path +
                      "); there is none now, and it is /dev/null");
@@ -133,8 +134,8 @@ class Restorer {
         return made(syscall(SYS_signalfd4, -1, &contents.words[0], 8, O_CLOEXEC), "signalfd");
       case ContentsKind::epoll: return made(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
       case ContentsKind::inotify: return make_inotify(contents, options_);
-      case ContentsKind::terminal_master: return make_terminal(contents);
-      case ContentsKind::terminal_slave: return open_slave(descriptor, contents);
+      case ContentsKind::terminal_master: return take_master(contents);
+      case ContentsKind::terminal_slave: return make_slave(descriptor, contents);
       case ContentsKind::socket_pair:
       case ContentsKind::socket: return make_socket(contents, contents_, other_ends_);
       case ContentsKind::removed_directory: return open_removed_directory(descriptor, contents);
@@ -280,6 +281,26 @@ class Restorer {
     return got;
   }
 
+  // --- pseudo-terminals: of the two the one with the lower number makes the master
+  Result<int> take_master(const Contents& contents) {
+    const auto made = masters_.find(contents.number);
+    if (made == masters_.end()) return make_terminal(contents);
+    const int master = made->second;
+    masters_.erase(made);
+    return master;
+  }
+
+  Result<int> make_slave(const Descriptor& descriptor, const Contents& contents) {
+    const auto master = static_cast<int>(contents.words[0]);
+    if (master < descriptor.number) return open_slave(master, descriptor);
+    if (masters_.find(master) == masters_.end()) {
+      const Result<int> made = make_terminal(contents_[master]);
+      if (!made.ok()) return made;
+      masters_[master] = made.value();
+    }
+    return open_slave(masters_[master], descriptor);
+  }
+
   // --- when all have their numbers
   Outcome finish_one(int number, const Contents& contents) {
     if (contents.kind == ContentsKind::socket_pair || contents.kind == ContentsKind::socket) {
@@ -363,6 +384,7 @@ class Restorer {
   const Options& options_;
   std::map<int, Shared> shared_;   // by lowest number
   std::map<int, int> other_ends_;  // by number: a pair's end that is not the application's, or not yet
+  std::map<int, int> masters_;     // by number: what does not have that yet
   std::string inherited_;
 };
 

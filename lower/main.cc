@@ -23,6 +23,7 @@
 #include "lower/park.h"
 #include "lower/restore.h"
 #include "lower/process_attributes.h"
+#include "lower/session.h"
 #include "lower/rank_process.h"
 #include "lower/stop.h"
 #include "lower/table.h"
@@ -190,6 +191,7 @@ int main(int argc, char** argv) {
   const auto begun = loader::begin_lower_half();
   lower::note_launched_attributes();
   lower::note_launched_score();
+  lower::note_launched_session();
   lower::Options& options = lower::rank_process().options;
   if (!lower::read_options(argc, argv, options)) return 64;
   loader::set_report_rank(options.rank);
