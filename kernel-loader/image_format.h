@@ -87,7 +87,8 @@ struct ProcessState {
   int32_t out_of_memory_score;     // /proc/self/oom_score_adj, if has_out_of_memory_score
   uint32_t has_out_of_memory_score;
   uint32_t no_new_privileges, removed_directory_mode;
-  uint64_t reserved[3];
+  uint32_t leads_own_session, leads_own_group;  // setsid, setpgid
+  uint64_t reserved[2];
 };
 
 enum class SegmentKind : uint32_t {

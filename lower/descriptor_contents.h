@@ -36,10 +36,10 @@ enum class ContentsKind : uint32_t {
   signalfd,  // mask
   epoll,
   inotify,
-  terminal_master,  // packet mode
+  terminal_master,  // packet mode, controls the application's session (1), mode of the slave; its owner is an item
   terminal_slave,   // number of its master
   socket_pair,      // number of the other end (-1: gone), type, shutdown (1: no receiving, 2: no sending)
-  socket,           // family, type, protocol, state (SocketState), number of connections asked for
+  socket,           // family, type, protocol, state (SocketState), number of connections asked for, shutdown as of a pair
   removed_directory,  // first, -, mode
 };
 enum class ItemKind : uint32_t {
@@ -119,6 +119,15 @@ class SeenDescriptors {
 std::string fdinfo(int number);
 // The rest of the line that starts with `key`; empty: there is none.
 std::string field(const std::string& text, const char* key);
+
+// inotify (descriptor_watches.cc) and pseudo-terminals (descriptor_terminals.cc).  Text: why not; empty: saved, or, if `is_one` stays
+// false, no pseudo-terminal of the application's own.
+std::string save_inotify(int number, const std::string& info, const SeenDescriptors& all, Contents& into);
+loader::Result<int> make_inotify(const Contents& contents, const Options& options);
+std::string save_terminal(const loader::Descriptor& descriptor, const std::string& info, const SeenDescriptors& all, Contents& into,
+                          bool& is_one);
+loader::Result<int> make_terminal(const Contents& contents);
+loader::Result<int> open_slave(int master, const loader::Descriptor& descriptor);
 
 // Sockets (descriptor_sockets.cc).  Text: why not; empty: saved.
 std::string save_socket(const loader::Descriptor& descriptor, const SeenDescriptors& all, Contents& into);

@@ -4,10 +4,6 @@
 // has it again.
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
-#include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -21,6 +17,7 @@
 #include <vector>
 
 #include "lower/descriptor_contents.h"
+#include "lower/socket_diag.h"
 #include "lower/socket_groups.h"
 #include "lower/socket_options.h"
 
@@ -38,7 +35,6 @@ constexpr std::size_t kMostMessageBytes = 1 << 20;
 constexpr int kMostMessages = 1 << 16;
 constexpr int kRoom = 1 << 20;
 constexpr uint64_t kModeIsKnown = uint64_t{1} << 32;  // with the address of a UNIX socket
-constexpr std::size_t kMostAnswerBytes = 64 << 10;  // of sock_diag(7): a queue of 4096 that wait to be accepted
 constexpr int kUntilReset_ms = 1000;
 
 int int_option(int number, int name) {
@@ -76,45 +72,10 @@ const Item* address_of(const Contents& contents, uint64_t which) {
   return nullptr;
 }
 
-// What sock_diag(7) tells of a UNIX socket.
-struct UnixState {
-  uint64_t peer = 0;  // inode; 0: gone, or never there
-  unsigned shutdown = 0;
-  std::vector<uint32_t> waiting;  // inodes of those that wait to be accepted; 0: closed already
-};
-std::optional<UnixState> unix_state(uint64_t inode) {
-  const int link = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-  if (link < 0) return {};
-  struct {
-    nlmsghdr head;
-    unix_diag_req request;
-  } ask{};
-  ask.head.nlmsg_len = sizeof ask;
-  ask.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-  ask.head.nlmsg_flags = NLM_F_REQUEST;
-  ask.request.sdiag_family = AF_UNIX;
-  ask.request.udiag_states = ~0u;
-  ask.request.udiag_ino = static_cast<uint32_t>(inode);
-  ask.request.udiag_show = UDIAG_SHOW_PEER | UDIAG_SHOW_ICONS;
-  ask.request.udiag_cookie[0] = ask.request.udiag_cookie[1] = ~0u;
-  std::vector<uint64_t> answer(kMostAnswerBytes / sizeof(uint64_t));
-  ssize_t got = send(link, &ask, sizeof ask, 0);
-  if (got > 0) got = recv(link, answer.data(), kMostAnswerBytes, 0);
-  close(link);
-  auto* head = reinterpret_cast<nlmsghdr*>(answer.data());
-  if (got < static_cast<ssize_t>(sizeof *head) || head->nlmsg_type != SOCK_DIAG_BY_FAMILY) return {};
-  UnixState state;
-  auto* message = static_cast<unix_diag_msg*>(NLMSG_DATA(head));
-  auto left = static_cast<int>(head->nlmsg_len - NLMSG_LENGTH(sizeof *message));
-  for (auto* at = reinterpret_cast<rtattr*>(message + 1); RTA_OK(at, left); at = RTA_NEXT(at, left)) {
-    if (at->rta_type == UNIX_DIAG_PEER) state.peer = *static_cast<uint32_t*>(RTA_DATA(at));
-    if (at->rta_type == UNIX_DIAG_ICONS) {
-      const auto* inodes = static_cast<uint32_t*>(RTA_DATA(at));
-      state.waiting.assign(inodes, inodes + RTA_PAYLOAD(at) / sizeof *inodes);
-    }
-    if (at->rta_type == UNIX_DIAG_SHUTDOWN) state.shutdown = *static_cast<uint8_t*>(RTA_DATA(at));
-  }
-  return state;
+in_port_t port_of(const Item& address) {
+  sockaddr_in6 name{};
+  std::memcpy(&name, address.bytes.data(), std::min(sizeof name, address.bytes.size()));
+  return name.sin6_port;  // at the same place in sockaddr_in
 }
 
 // With a peek offset each peek begins behind what the last one returned (SO_PEEK_OFF, socket(7)).
@@ -182,6 +143,7 @@ std::string save_unix(const Descriptor& descriptor, int type, const SeenDescript
     const int other = state->peer == 0 ? -1 : lowest_of_inode({descriptor.device, state->peer}, all);
     if (type == SOCK_DGRAM && state->peer != 0 && peer_has_name && !is_pair(descriptor.inode, state->peer)) {
       set_socket(into, AF_UNIX, type, 0, SocketState::datagram);
+      into.words[5] = state->shutdown;
       save_address(number, false, into);
       save_address(number, true, into);
       return holds_no_message(number, type);
@@ -200,15 +162,30 @@ std::string save_unix(const Descriptor& descriptor, int type, const SeenDescript
   }
   set_socket(into, AF_UNIX, type, 0,
              int_option(number, SO_ACCEPTCONN) != 0 ? SocketState::listening : SocketState::idle);
+  into.words[5] = state->shutdown;
   save_address(number, false, into);
   return type == SOCK_DGRAM ? holds_no_message(number, type) : std::string();
 }
 
-std::string save_internet(int number, int family, int type, int protocol, Contents& into) {
+// Of a socket without a port, or where the kernel has no more to tell, poll(2) does not tell that only the sending side is shut.
+unsigned shutdown_of_udp(const Descriptor& descriptor, int family, const Contents& saved) {
+  const Item* own = address_of(saved, 0);
+  const std::optional<unsigned> told = udp_shutdown(family, own == nullptr ? 0 : port_of(*own), descriptor.inode);
+  if (told) return *told;
+  pollfd ended{descriptor.number, POLLRDHUP, 0};
+  poll(&ended, 1, 0);
+  return (ended.revents & POLLHUP) != 0 ? 3 : (ended.revents & POLLRDHUP) != 0 ? 1 : 0;
+}
+
+std::string save_internet(const Descriptor& descriptor, int family, int type, int protocol, Contents& into) {
+  const int number = descriptor.number;
   set_socket(into, family, type, protocol, SocketState::datagram);
   save_address(number, false, into);
   save_address(number, true, into);
-  if (type == SOCK_DGRAM && protocol == IPPROTO_UDP) return save_groups(number, into);
+  if (type == SOCK_DGRAM && protocol == IPPROTO_UDP) {
+    into.words[5] = shutdown_of_udp(descriptor, family, into);
+    return save_groups(number, into);
+  }
   if (type != SOCK_STREAM || protocol != IPPROTO_TCP) return "neither TCP nor UDP";
   tcp_info info{};
   socklen_t length = sizeof info;
@@ -241,15 +218,9 @@ void remove_stale(const Item& address) {
   if (stale) unlink(name.sun_path);
 }
 
-bool has_port(const Item& address) {
-  sockaddr_in6 name{};
-  std::memcpy(&name, address.bytes.data(), std::min(sizeof name, address.bytes.size()));
-  return name.sin6_port != 0;  // at the same place in sockaddr_in
-}
-
 bool bind_again(int number, const Contents& contents, int family) {
   const Item* own = address_of(contents, 0);
-  if (own == nullptr || (family != AF_UNIX && !has_port(*own))) return true;
+  if (own == nullptr || (family != AF_UNIX && port_of(*own) == 0)) return true;
   if (family == AF_UNIX) remove_stale(*own);
   const int yes = 1;  // connections of the process before may still be in TIME_WAIT there
   if (family != AF_UNIX && contents.words[1] == SOCK_STREAM)
@@ -330,7 +301,7 @@ std::string save_socket(const Descriptor& descriptor, const SeenDescriptors& all
   if (std::string why = save_options(number, into); !why.empty()) return why;
   if (family == AF_UNIX) return save_unix(descriptor, type, all, into);
   if (family == AF_INET || family == AF_INET6)
-    return save_internet(number, family, type, int_option(number, SO_PROTOCOL), into);
+    return save_internet(descriptor, family, type, int_option(number, SO_PROTOCOL), into);
   return "of an address family that cannot be made again (" + std::to_string(family) + ")";
 }
 
@@ -378,10 +349,11 @@ void connect_datagrams(int descriptor, const Contents& contents) {
 }
 
 Outcome shut_socket(int descriptor, const Contents& contents) {
-  if (contents.kind != ContentsKind::socket_pair) return Done{};
+  if (contents.kind != ContentsKind::socket_pair && contents.kind != ContentsKind::socket) return Done{};
   constexpr int kHow[] = {-1, SHUT_RD, SHUT_WR, SHUT_RDWR};
-  const int how = kHow[contents.words[2] & 3];
-  if (how >= 0 && shutdown(descriptor, how) != 0)
+  const int how = kHow[contents.words[contents.kind == ContentsKind::socket ? 5 : 2] & 3];
+  // ENOTCONN: it has been done nevertheless (inet_shutdown() of the kernel).
+  if (how >= 0 && shutdown(descriptor, how) != 0 && errno != ENOTCONN)
     return Error{"shut down a socket again", errno, static_cast<uint64_t>(descriptor)};
   return Done{};
 }

@@ -3,29 +3,23 @@
 // epoll, mappings, seals, modes; then, when everything that was opened on the way, or inherited, is closed, locks.
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/limits.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <termios.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "kernel-loader/descriptor_line.h"
-#include "kernel-loader/sys.h"
 #include "lower/descriptor_contents.h"
 #include "lower/moved_files.h"
 #include "lower/removed_directory.h"
+#include "lower/session.h"
 
 namespace mana::lower {
 namespace {
@@ -109,7 +103,7 @@ class Restorer {
 
   static Outcome place_terminal(const Descriptor& descriptor) {
     const int flags = (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC;
-    int got = open("/dev/tty", flags);
+    int got = leads_own_session() ? -1 : open("/dev/tty", flags);
     if (got < 0) {
       say_at_restart("descriptor " + std::to_string(descriptor.number) + " was a terminal (" + descriptor.path +
                      "); there is none now, and it is /dev/null");
@@ -139,9 +133,9 @@ class Restorer {
       case ContentsKind::signalfd:
         return made(syscall(SYS_signalfd4, -1, &contents.words[0], 8, O_CLOEXEC), "signalfd");
       case ContentsKind::epoll: return made(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-      case ContentsKind::inotify: return make_inotify(contents);
-      case ContentsKind::terminal_master: return make_terminal(contents);
-      case ContentsKind::terminal_slave: return open_slave(descriptor, contents);
+      case ContentsKind::inotify: return make_inotify(contents, options_);
+      case ContentsKind::terminal_master: return take_master(contents);
+      case ContentsKind::terminal_slave: return make_slave(descriptor, contents);
       case ContentsKind::socket_pair:
       case ContentsKind::socket: return make_socket(contents, contents_, other_ends_);
       case ContentsKind::removed_directory: return open_removed_directory(descriptor, contents);
@@ -287,57 +281,24 @@ class Restorer {
     return got;
   }
 
-  // --- inotify and terminals
-  Result<int> make_inotify(const Contents& contents) {
-    const int got = inotify_init1(IN_CLOEXEC);
-    if (got < 0) return Error{"inotify_init1", errno};
-    int last = 0;
-    std::vector<Item> watches = contents.items;  // the kernel tells the newest first
-    std::sort(watches.begin(), watches.end(), [](const Item& a, const Item& b) { return a.words[0] < b.words[0]; });
-    for (const Item& item : watches) {
-      const auto wanted = static_cast<int>(item.words[0]);
-      const std::string path = moved_path(item.bytes, options_.paths);
-      // The kernel gives watches ascending numbers, also when they are removed again.
-      for (;;) {
-        last = inotify_add_watch(got, path.c_str(),
-                                 static_cast<uint32_t>(item.words[1]) & (IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT));
-        if (last < 0) return failure("watch again for the application", path.c_str());
-        if (last >= wanted) break;
-        inotify_rm_watch(got, last);
-      }
-      if (last != wanted) return Error{"give a watch its number", 0, bits(wanted), bits(last)}.at(path.c_str());
-    }
-    // The removed ones left events (IN_IGNORED); the application had read all of its own.
-    int unread = 0;
-    while (ioctl(got, FIONREAD, &unread) == 0 && unread > 0) {
-      char events[4096];
-      if (read(got, events, sizeof events) <= 0) break;
-    }
-    return got;
+  // --- pseudo-terminals: of the two the one with the lower number makes the master
+  Result<int> take_master(const Contents& contents) {
+    const auto made = masters_.find(contents.number);
+    if (made == masters_.end()) return make_terminal(contents);
+    const int master = made->second;
+    masters_.erase(made);
+    return master;
   }
 
-  static Result<int> make_terminal(const Contents& contents) {
-    const int got = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    int unlocked = 0;
-    if (got < 0 || ioctl(got, TIOCSPTLCK, &unlocked) != 0) return failure("make a pseudo-terminal", "/dev/ptmx");
-    for (const Item& item : contents.items) {
-      if (item.kind != ItemKind::terminal) continue;
-      const unsigned long request = item.words[0] == 0 ? TCSETS : TIOCSWINSZ;
-      if (ioctl(got, request, item.bytes.data()) != 0) return failure("set a pseudo-terminal", "/dev/ptmx");
+  Result<int> make_slave(const Descriptor& descriptor, const Contents& contents) {
+    const auto master = static_cast<int>(contents.words[0]);
+    if (master < descriptor.number) return open_slave(master, descriptor);
+    if (masters_.find(master) == masters_.end()) {
+      const Result<int> made = make_terminal(contents_[master]);
+      if (!made.ok()) return made;
+      masters_[master] = made.value();
     }
-    const int packet = static_cast<int>(contents.words[0]);
-    if (packet != 0) ioctl(got, TIOCPKT, &packet);
-    return got;
-  }
-
-  Result<int> open_slave(const Descriptor& descriptor, const Contents& contents) {
-    const auto master = static_cast<int>(contents.words[0]);  // a lower number
-    const loader::MakingDescriptors making;
-    const long flags = (descriptor.flags & (O_ACCMODE | O_NONBLOCK)) | O_NOCTTY | O_CLOEXEC;
-    const long got = loader::move_above(making, sys::raw(SYS_ioctl, bits(master), TIOCGPTPEER, static_cast<uint64_t>(flags)));
-    errno = sys::failed(got) ? sys::error_of(got) : 0;
-    if (errno != 0) return failure("open a pseudo-terminal", descriptor.path);
-    return static_cast<int>(got);
+    return open_slave(masters_[master], descriptor);
   }
 
   // --- when all have their numbers
@@ -423,6 +384,7 @@ class Restorer {
   const Options& options_;
   std::map<int, Shared> shared_;   // by lowest number
   std::map<int, int> other_ends_;  // by number: a pair's end that is not the application's, or not yet
+  std::map<int, int> masters_;     // by number: what does not have that yet
   std::string inherited_;
 };
 

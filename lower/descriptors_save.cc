@@ -10,7 +10,6 @@
 #include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,9 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <memory>
-#include <optional>
 
 #include "kernel-loader/layout.h"
 #include "lower/descriptor_contents.h"
@@ -248,65 +245,6 @@ std::string save_epoll(int number, const std::string& info, const SeenDescriptor
   return {};
 }
 
-// --- inotify: a watch is told as an inode, and a path is needed.
-using Path = std::filesystem::path;
-
-bool is_inode(const Path& path, const Inode& inode) {
-  struct stat status {};
-  return lstat(path.c_str(), &status) == 0 && Inode{status.st_dev, status.st_ino} == inode;
-}
-
-std::vector<Path> likely_places(const SeenDescriptors& all) {
-  std::vector<Path> places;
-  const auto with_parents = [&](const Path& start) {
-    for (Path at = start; at.is_absolute(); at = at.parent_path()) {
-      places.push_back(at);
-      if (at == at.parent_path()) break;
-    }
-  };
-  std::error_code ignored;
-  with_parents(std::filesystem::current_path(ignored));
-  for (const Descriptor& one : all.all()) {
-    if (one.path[0] == '/') with_parents(one.path);
-  }
-  for (const char* variable : {"HOME", "TMPDIR"}) {
-    if (const char* place = std::getenv(variable)) with_parents(place);
-  }
-  for (const char* place : {"/tmp", "/var/tmp", "/dev/shm", "/etc"}) places.emplace_back(place);
-  return places;
-}
-
-std::string path_of_inode(const Inode& inode, const SeenDescriptors& all) {
-  const std::vector<Path> places = likely_places(all);
-  for (const Path& place : places) {
-    if (is_inode(place, inode)) return place;
-  }
-  for (const Path& place : places) {  // and what lies in them
-    if (place == place.root_path()) continue;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(place, ignored)) {
-      if (is_inode(entry.path(), inode)) return entry.path();
-    }
-  }
-  return {};
-}
-
-std::string save_inotify(int number, const std::string& info, const SeenDescriptors& all, Contents& into) {
-  into.kind = ContentsKind::inotify;
-  int unread = 0;
-  if (ioctl(number, FIONREAD, &unread) != 0 || unread != 0) return "it has events that were not read yet";
-  for (std::size_t at = 0; (at = info.find("inotify wd:", at)) != std::string::npos; ++at) {
-    unsigned wd = 0, mask = 0, device = 0;  // the kernel's own encoding of a device
-    unsigned long long inode = 0;
-    if (std::sscanf(info.c_str() + at, "inotify wd:%x ino:%llx sdev:%x mask:%x", &wd, &inode, &device, &mask) != 4)
-      return "its watches are not told";
-    std::string path = path_of_inode({makedev(device >> 20, device & 0xfffff), inode}, all);
-    if (path.empty()) return "the path of a watch (inode " + std::to_string(inode) + ") was not found";
-    into.add(ItemKind::watch, std::move(path), wd, mask);
-  }
-  return {};
-}
-
 // --- pipes
 struct Pipe {
   Pipe() {
@@ -361,46 +299,6 @@ std::string save_pipe(const Descriptor& descriptor, const SeenDescriptors& all, 
   return copy_pipe(descriptor.number, capacity, into);
 }
 
-// --- terminals
-std::optional<int> master_of(const std::string& slave, const SeenDescriptors& all) {
-  for (const Descriptor& one : all.all()) {
-    if (one.kind != DescriptorKind::device) continue;
-    const std::string index = field(fdinfo(one.number), "tty-index:");
-    if (!index.empty() && "/dev/pts/" + std::to_string(std::atoi(index.c_str())) == slave) return one.number;
-  }
-  return {};
-}
-
-template <class T>
-void save_setting(int number, unsigned long request, uint64_t which, Contents& into) {
-  T value{};
-  if (ioctl(number, request, &value) == 0)
-    into.add(ItemKind::terminal, std::string(reinterpret_cast<char*>(&value), sizeof value), which);
-}
-
-std::string save_terminal(const Descriptor& descriptor, const std::string& info, const SeenDescriptors& all, Contents& into,
-                          bool* is_one) {
-  const bool master = !field(info, "tty-index:").empty();
-  if (!master && !starts(descriptor.path, "/dev/pts/")) return {};
-  const std::optional<int> owner = master ? std::nullopt : master_of(descriptor.path, all);
-  if (!master && !owner) return {};
-  *is_one = true;
-  into.kind = master ? ContentsKind::terminal_master : ContentsKind::terminal_slave;
-  int unread = 0;
-  if (ioctl(descriptor.number, FIONREAD, &unread) == 0 && unread > 0)
-    return "pseudo-terminal with " + std::to_string(unread) + " bytes that were not read yet";
-  if (!master) {
-    if (*owner > descriptor.number) return "its master has a higher number";  // it is made from the master
-    into.words[0] = static_cast<uint64_t>(*owner);
-    return {};
-  }
-  save_setting<termios>(descriptor.number, TCGETS, 0, into);
-  save_setting<winsize>(descriptor.number, TIOCGWINSZ, 1, into);
-  int packet = 0;
-  if (ioctl(descriptor.number, TIOCGPKT, &packet) == 0) into.words[0] = static_cast<uint64_t>(packet);
-  return {};
-}
-
 bool has_state(const std::string& path) {
   for (const char* device : {"/dev/kvm", "/dev/vhost-", "/dev/vfio/", "/dev/net/tun", "/dev/fuse", "/dev/userfaultfd",
                              "/dev/infiniband/", "/dev/nvidia", "/dev/dri/", "/dev/kfd"}) {
@@ -424,7 +322,7 @@ std::string save_one(const Descriptor& descriptor, const SeenDescriptors& all, C
   if (std::string why = save_locks(descriptor, info, into); !why.empty()) return why;
   if (descriptor.kind == DescriptorKind::device) {
     if (has_state(path)) return "device with a state of its own";
-    std::string why = save_terminal(descriptor, info, all, into, &is_needed);
+    std::string why = save_terminal(descriptor, info, all, into, is_needed);
     const bool terminal = is_needed || starts(path, "/dev/pts/");
     if (why.empty() && !terminal && descriptor.unlinked != 0) return "its name leads to no device, or to another one, now";
     return why;

@@ -31,6 +31,7 @@
 #include "lower/process_attributes.h"
 #include "lower/refusals.h"
 #include "lower/removed_directory.h"
+#include "lower/session.h"
 #include "lower/stop.h"
 #include "lower/task_attributes.h"
 
@@ -217,6 +218,7 @@ image::ProcessState process_state(Strings& strings) {
   state.file_mode_mask = umask(0);
   umask(state.file_mode_mask);
   read_process_attributes(state);
+  read_session(state);
   return state;
 }
 

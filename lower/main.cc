@@ -24,6 +24,7 @@
 #include "lower/restore.h"
 #include "lower/memory_policies.h"
 #include "lower/process_attributes.h"
+#include "lower/session.h"
 #include "lower/rank_process.h"
 #include "lower/stop.h"
 #include "lower/table.h"
@@ -192,6 +193,7 @@ int main(int argc, char** argv) {
   lower::note_launched_attributes();
   lower::note_launched_score();
   lower::note_launched_policy();
+  lower::note_launched_session();
   lower::Options& options = lower::rank_process().options;
   if (!lower::read_options(argc, argv, options)) return 64;
   loader::set_report_rank(options.rank);

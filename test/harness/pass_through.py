@@ -121,6 +121,21 @@ def on_a_terminal_and_restarted(world, log):
             os.close(end)
 
 
+def on_its_own_terminal_and_restarted_on_another(world, log):
+    """A terminal that it has made controls its session, also where the new launcher's did."""
+    ends = os.openpty()
+    try:
+        restarted_alone(world, log, ["own-terminal"], ["setsid", "--wait", "--ctty"], (subprocess.DEVNULL, ends[1]), first=())
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def in_a_group_of_its_own_and_restarted(world, log):
+    """A signal to its group reaches the shell that starts it neither before nor after."""
+    restarted_alone(world, log, ["own-group"], ["sh", "-c", '"$@"; exit $?', "sh"])
+
+
 def with_a_segment_restarted_on_another_host(world, log):
     other_host = ["unshare", "--ipc"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--ipc"]
     if subprocess.run([*other_host, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
@@ -128,10 +143,10 @@ def with_a_segment_restarted_on_another_host(world, log):
     restarted_alone(world, log, ["segment"], other_host)
 
 
-def restarted_alone(world, log, arguments, prefix=(), inputs=(subprocess.DEVNULL, subprocess.DEVNULL)):
+def restarted_alone(world, log, arguments, prefix=(), inputs=(subprocess.DEVNULL, subprocess.DEVNULL), first=None):
     job = Meeting(world, "alone", [world.program("alone"), *arguments], 1, log)
     try:
-        start = [*prefix, world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program]
+        start = [*(prefix if first is None else first), world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program]
         again = [*prefix, world.cli / "mana_restart", "--ckpt-dir", job.directory]
         environment_ = world.environment(None, **job.more)
         job.job = Job(start, environment_, log, folder=job.folder, stdin=inputs[0])
@@ -167,5 +182,6 @@ def run(world, report):
         for test in (exit_code, crash, signals, abort, streams, standard_input, environment):
             report.run(f"pass-through/{mpi}/{test.__name__}", test, mpi)
     for test in (without_mpi, what_proc_shows, without_mpi_and_launcher_restarted, without_its_main_thread_restarted, on_a_terminal_and_restarted,
+                 on_its_own_terminal_and_restarted_on_another, in_a_group_of_its_own_and_restarted,
                  with_a_segment_restarted_on_another_host, python_with_mpi4py):
         report.run(f"pass-through/{test.__name__}", test)

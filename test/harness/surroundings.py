@@ -12,7 +12,7 @@ NAMES = ("irecv_outlives_the_lower_half", "drained_strided_message_larger_than_e
          "memory_of_every_kind_outlives_the_process", "terabytes_reserved_and_hardly_touched", "break_moves_on_from_where_it_was",
          "mappings_move_and_grow_after", "memory_in_huge_pages_stays", "reserved_huge_pages_stay", "main_stack_grows_as_far_as_its_limit",
          "memory_stays_where_sanitizers_want_it", "open_files_keep_number_offset_and_mode",
-         "pipe_keeps_its_bytes_and_capacity", "epoll_keeps_its_set", "signal_handlers_masks_and_stacks_outlive_the_process",
+         "pipe_keeps_its_bytes_and_capacity", "epoll_keeps_its_set", "own_terminal_controls_the_session", "signal_handlers_masks_and_stacks_outlive_the_process",
          "posix_timers_keep_id_value_and_time_left", "thread_keeps_name_mask_stack_and_place", "directory_mask_limits_and_name_of_the_process_stay",
          "proc_shows_the_application_after", "segment_is_found_by_its_key_after",
          "children_can_be_run_after", "timed_waits_keep_their_deadlines", "absolute_timers_keep_their_deadlines",

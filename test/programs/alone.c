@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A program without MPI: counts up to a checkpoint and on.  With `terminal`: it is in the foreground of its terminal, before and after.
 // It prints what the variable MANA_TEST_SAYS is in the end.  With `streams`: it reads a line before each step and after the last, and says on stdout and stderr what that was.
+// With `own-terminal`: one that it has made itself controls its session.  With `own-group`: it is alone in its process group.
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
 // With `thread`: another thread does so, and the main one has ended.
 // With `connected`: it has a connection to port MANA_TEST_PORT, which must be one that was reset in the end.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/shm.h>
 #include <termios.h>
@@ -19,6 +21,28 @@ static void check_terminal(void) {
             strerror(errno));
     exit(12);
   }
+}
+
+static int make_terminal(void) {
+  const int master = posix_openpt(O_RDWR | O_NOCTTY);
+  if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0 || open(ptsname(master), O_RDWR) < 0) exit(22);
+  return master;
+}
+
+static void check_own_terminal(int master) {
+  const int terminal = open("/dev/tty", O_RDWR | O_NOCTTY);
+  char text[8];
+  if (terminal < 0 || write(terminal, "mine\n", 5) != 5 || read(master, text, sizeof text) != 6) exit(23);
+  if (tcgetpgrp(terminal) != getpgrp() || tcgetsid(terminal) != getsid(0) || getsid(0) != getpid()) exit(24);
+  close(terminal);
+}
+
+static volatile sig_atomic_t signalled;
+static void on_signal(int number) { signalled = number; }
+
+static void check_own_group(void) {
+  signalled = 0;
+  if (getpgrp() != getpid() || kill(0, SIGUSR1) != 0 || signalled != SIGUSR1) exit(25);
 }
 
 static int* attached(int id) {
@@ -66,6 +90,9 @@ static void echo_line(void) {
 
 static int count(int argc, char** argv) {
   const int terminal = argc > 1 && strcmp(argv[1], "terminal") == 0;
+  const int group = argc > 1 && strcmp(argv[1], "own-group") == 0;
+  const int master = argc > 1 && strcmp(argv[1], "own-terminal") == 0 ? make_terminal() : -1;
+  if (group && (getpgrp() == getpid() || setpgid(0, 0) != 0 || signal(SIGUSR1, on_signal) == SIG_ERR)) return 26;
   const int segment = argc > 1 && strcmp(argv[1], "segment") == 0;
   const int id = segment ? make_segment() : -1;
   const int connection = argc > 1 && strcmp(argv[1], "connected") == 0 ? connected() : -1;
@@ -75,6 +102,8 @@ static int count(int argc, char** argv) {
   for (int step = 0; step < (streams ? 1 : 2); step++) {
     if (streams) echo_line();
     if (terminal) check_terminal();
+    if (master >= 0) check_own_terminal(master);
+    if (group) check_own_group();
     rendezvous_announce(&meeting, "alone");
     do turns++;
     while (!rendezvous_over(&meeting));
@@ -82,6 +111,8 @@ static int count(int argc, char** argv) {
   }
   if (segment && shmctl(id, IPC_RMID, NULL) != 0) return 18;
   if (streams) echo_line(), echo_line();
+  if (master >= 0) check_own_terminal(master);
+  if (group) check_own_group();
   char byte;
   if (connection >= 0 && (recv(connection, &byte, 1, 0) != -1 || errno != ECONNRESET || send(connection, "x", 1, MSG_NOSIGNAL) != -1)) return 20;
   // Through `environ`, of which such a program may have its own copy.

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "test/scenarios/descriptor_calls.h"
 
@@ -84,6 +85,108 @@ SCENARIO(name_of_a_socket_keeps_its_mode, .ranks = 2) {
   CHECK_EQ(stat(path.c_str(), &status), 0);
   CHECK_EQ(status.st_mode & 07777, 0620u);
   close(server);
+  unlink(path.c_str());
+  rmdir(folder);
+}
+
+SCENARIO(both_ends_of_a_connection_know_the_process_at_the_other, .ranks = 2) {
+  char folder[] = "/tmp/mana-sockets-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/server";
+  const int server = bound(SOCK_STREAM, path), client = socket(AF_UNIX, SOCK_STREAM, 0);
+  CHECK(listen(server, 4) == 0 && connect_to(client, path));
+  const int accepted = accept(server, nullptr, nullptr);
+  int stream[2], datagram[2];
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, stream) == 0 && socketpair(AF_UNIX, SOCK_DGRAM, 0, datagram) == 0);
+  const auto ask = [&] {
+    for (const int one : {client, accepted, stream[0], stream[1], datagram[0], datagram[1]}) {
+      struct ucred peer = {};
+      socklen_t size = sizeof peer;
+      CHECK_EQ(getsockopt(one, SOL_SOCKET, SO_PEERCRED, &peer, &size), 0);
+      CHECK_EQ(peer.pid, getpid());
+      CHECK_EQ(peer.uid, getuid());
+    }
+  };
+  ask();
+  job.checkpoint_here();
+  ask();
+  close_all({server, client, accepted, stream[0], stream[1], datagram[0], datagram[1]});
+  unlink(path.c_str());
+  rmdir(folder);
+}
+
+// Of the loopback interface, connected to itself; -1: there is no such.
+int connected_to_itself(int family) {
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6;
+  six.sin6_addr = in6addr_loopback;
+  sockaddr_in four{};
+  four.sin_family = AF_INET;
+  four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto* at = family == AF_INET ? reinterpret_cast<sockaddr*>(&four) : reinterpret_cast<sockaddr*>(&six);
+  socklen_t length = family == AF_INET ? sizeof four : sizeof six;
+  const int got = socket(family, SOCK_DGRAM, 0);
+  if (bind(got, at, length) == 0 && getsockname(got, at, &length) == 0 && connect(got, at, length) == 0) return got;
+  close(got);
+  return -1;
+}
+
+// What a datagram socket with a peer still does.  `at` receives what it sends.
+std::string ways(int number, int at) {
+  const bool receives = (ready(number) & POLLRDHUP) == 0, sends = send(number, "x", 1, MSG_NOSIGNAL) == 1;
+  char byte;
+  while (recv(at, &byte, 1, MSG_DONTWAIT) == 1) {
+  }
+  return std::string(receives ? "receives" : "") + (sends ? "sends" : "");
+}
+
+SCENARIO(datagram_sockets_stay_shut_down, .ranks = 2) {
+  struct Shut {
+    int number, at;
+    std::string ways;
+  };
+  std::vector<Shut> all;
+  char folder[] = "/tmp/mana-sockets-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/reader";
+  const int reader = bound(SOCK_DGRAM, path);
+  constexpr std::pair<int, const char*> kShut[] = {{-1, "receivessends"}, {SHUT_RD, "sends"}, {SHUT_WR, "receives"}, {SHUT_RDWR, ""}};
+  for (const auto& [how, left] : kShut) {
+    const int four = connected_to_itself(AF_INET), six = connected_to_itself(AF_INET6), local = socket(AF_UNIX, SOCK_DGRAM, 0);
+    CHECK(connect_to(local, path));
+    for (const int one : {four, six, local}) {
+      if (one < 0) continue;
+      CHECK(how < 0 || shutdown(one, how) == 0);
+      all.push_back({one, one == local ? reader : one, left});
+    }
+  }
+  // Without a peer the call fails for UDP, and is done nevertheless.
+  const int alone = socket(AF_INET, SOCK_DGRAM, 0), local_alone = socket(AF_UNIX, SOCK_DGRAM, 0);
+  CHECK(shutdown(alone, SHUT_RDWR) != 0 && shutdown(local_alone, SHUT_RD) == 0);
+  const auto ask = [&] {
+    for (const Shut& one : all) CHECK_EQ(ways(one.number, one.at), one.ways);
+    CHECK_EQ(ready(alone) & (POLLRDHUP | POLLHUP), POLLRDHUP | POLLHUP);
+    CHECK_EQ(ready(local_alone) & (POLLRDHUP | POLLHUP), POLLRDHUP);
+  };
+  ask();
+  job.checkpoint_here();
+  ask();
+  for (const Shut& one : all) close(one.number);
+  close_all({reader, alone, local_alone});
+  unlink(path.c_str());
+  rmdir(folder);
+}
+
+SCENARIO(unix_listener_stays_shut_down, .ranks = 2) {
+  char folder[] = "/tmp/mana-sockets-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string path = std::string(folder) + "/server";
+  const int server = bound(SOCK_STREAM, path), client = socket(AF_UNIX, SOCK_STREAM, 0);
+  CHECK(listen(server, 4) == 0 && shutdown(server, SHUT_RD) == 0);
+  job.checkpoint_here();
+  CHECK(!connect_to(client, path) && errno == ECONNREFUSED);
+  CHECK(accept(server, nullptr, nullptr) < 0 && errno == EINVAL);
+  close_all({server, client});
   unlink(path.c_str());
   rmdir(folder);
 }
