@@ -122,6 +122,9 @@ void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking);
 inline constexpr int kProcPathSize = 256;
 bool translate_proc_path(const char* path, char (&into)[kProcPathSize]);
 
+// --- what is read of /proc, in restarted processes (gate_proc.cc)
+long do_read_folder(CaughtCall& call);  // getdents, getdents64
+
 // --- the name of the host (gate_host.cc)
 bool host_is_named();
 const char* host_name_file(const char* path);  // what to open instead; null: it is another file
@@ -162,5 +165,7 @@ Outcome install_filter(uint64_t vdso, In process);
 // Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
 // handler).
 bool readable_word(uint64_t address);
+// Writes to the application's memory, which the kernel finds out to be writable: `length`, or -EFAULT.
+long give_bytes(const void* from, uint64_t length, uint64_t to);
 
 }  // namespace mana::loader

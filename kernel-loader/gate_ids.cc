@@ -240,6 +240,9 @@ long do_id_call(CaughtCall& call) {
       return do_shmctl(call);
     case __NR_uname:
       return do_uname(call);
+    case __NR_getdents:
+    case __NR_getdents64:
+      return do_read_folder(call);
     case __NR_stat:
     case __NR_lstat:
     case __NR_access:

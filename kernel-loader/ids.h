@@ -11,7 +11,7 @@
 // have the application's: gate_futex.cc.
 //
 // So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read (ssi_pid of a
-// signalfd, files of /proc, links of /proc to elsewhere in it), in names of folders, in paths of other calls than open, readlink, stat
+// signalfd, files of /proc, links of /proc to elsewhere in it), in paths of other calls than open, readlink, stat
 // and access, or from another folder than the working directory, in credentials that come or go with messages (SCM_CREDENTIALS: with
 // its own id in it a message of an ordinary user is refused, EPERM; every sendmsg would have to be caught), PR_SET_PTRACER, ptrace,
 // kcmp, capget, FIOSETOWN and its kin, the last users of System V objects (cpid, lpid).
