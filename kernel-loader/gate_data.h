@@ -125,6 +125,13 @@ bool translate_proc_path(const char* path, char (&into)[kProcPathSize]);
 // --- what is read of /proc, in restarted processes (gate_proc.cc)
 long do_read_folder(CaughtCall& call);  // getdents, getdents64
 
+// --- descriptors out of which ids are read, in restarted processes (gate_read_ids.cc)
+long do_read(CaughtCall& call);  // read, pread64, readv, preadv, preadv2
+void catch_reads_of_restored();
+// `made` has come to be: by an open of the path, as a duplicate.
+void note_opened(long made, const char* path);
+void note_duplicate(uint64_t number, long made);
+
 // --- the name of the host (gate_host.cc)
 bool host_is_named();
 const char* host_name_file(const char* path);  // what to open instead; null: it is another file
@@ -161,6 +168,9 @@ uint64_t real_segment(uint64_t seen);
 // --- the filter (gate_filter.cc)
 enum class In : uint8_t;  // caught_calls.h
 Outcome install_filter(uint64_t vdso, In process);
+// One more for the reads of these numbers, or with a count of 0 of all.
+inline constexpr int kMostNumbersOfFilter = 64;
+bool install_filter_of_numbers(const uint16_t* numbers, int count);
 
 // Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
 // handler).

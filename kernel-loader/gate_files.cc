@@ -54,19 +54,7 @@ bool may_block(const struct stat& status, uint64_t flags) {
          (flags & (O_PATH | O_NONBLOCK | O_DIRECTORY)) == 0;
 }
 
-}  // namespace
-
-// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
-bool names_own_program(const char* path) {
-  if (!starts_with(path, "/proc/")) return false;
-  path += 6;
-  if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
-  if (*path < '1' || *path > '9') return false;
-  const uint64_t process = read_number(path, 10);
-  return same_text(path, "/exe") && real_id(static_cast<int32_t>(process)) == sys::getpid();
-}
-
-long do_open(CaughtCall& call, int path_argument) {
+long open_path(CaughtCall& call, int path_argument) {
   const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
   const uint64_t path = call.argument(path_argument);
   struct stat status;
@@ -95,6 +83,24 @@ long do_open(CaughtCall& call, int path_argument) {
     return 0;
   }
   return call.pass();
+}
+
+}  // namespace
+
+// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
+bool names_own_program(const char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  path += 6;
+  if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
+  if (*path < '1' || *path > '9') return false;
+  const uint64_t process = read_number(path, 10);
+  return same_text(path, "/exe") && real_id(static_cast<int32_t>(process)) == sys::getpid();
+}
+
+long do_open(CaughtCall& call, int path_argument) {
+  const long got = open_path(call, path_argument);
+  if (!sys::failed(got) && !call.redirected()) note_opened(got, sys::pointer<const char>(call.argument(path_argument)));
+  return got;
 }
 
 long give_bytes(const void* from, uint64_t length, uint64_t to) {

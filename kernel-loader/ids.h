@@ -8,10 +8,11 @@
 //
 // What the kernel keeps (the sender in a siginfo, the owner of a descriptor) is always in the kernel's numbers: translated on the way in
 // and on the way out, so other processes see the truth.  An image has the application's.  Lock words, which the application itself writes,
-// have the application's: gate_futex.cc.
+// have the application's: gate_futex.cc.  Files of /proc are translated while they are read: proc_text.h.
 //
-// So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read (ssi_pid of a
-// signalfd, files of /proc, links of /proc to elsewhere in it), in paths of other calls than open, readlink, stat
+// So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read, but
+// for files of /proc that this process has opened by path (gate_read_ids.cc) and read by calls of the family of read (so not: ssi_pid of a
+// signalfd, links of /proc to elsewhere in it, /proc/sysvipc; splice and sendfile, a file that came in a message), in paths of other calls than open, readlink, stat
 // and access, or from another folder than the working directory, in credentials that come or go with messages (SCM_CREDENTIALS: with
 // its own id in it a message of an ordinary user is refused, EPERM; every sendmsg would have to be caught), PR_SET_PTRACER, ptrace,
 // kcmp, capget, FIOSETOWN and its kin, the last users of System V objects (cpid, lpid).
