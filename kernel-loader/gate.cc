@@ -197,6 +197,10 @@ bool finish_result(CaughtCall& call, const BlockingCall& blocking, long& result)
     case __NR_rt_sigtimedwait:
       if (blocking.arguments[1] != 0) tell_sender(sys::pointer<void>(blocking.arguments[1]));
       return true;
+    case __NR_read:
+    case __NR_readv:
+      finish_read(blocking, static_cast<uint64_t>(result));
+      return true;
     case __NR_futex:
       return finish_futex(call, blocking, result);
     default:

@@ -128,9 +128,13 @@ long do_read_folder(CaughtCall& call);  // getdents, getdents64
 // --- descriptors out of which ids are read, in restarted processes (gate_read_ids.cc)
 long do_read(CaughtCall& call);  // read, pread64, readv, preadv, preadv2
 void catch_reads_of_restored();
-// `made` has come to be: by an open of the path, as a duplicate.
+// `made` has come to be: by an open of the path, as a duplicate, in another way.
 void note_opened(long made, const char* path);
 void note_duplicate(uint64_t number, long made);
+void note_descriptor(long made);
+// A read that waits in the vdso, before and after.
+void set_finish_of_read(BlockingCall& blocking);
+void finish_read(const BlockingCall& blocking, uint64_t length);
 
 // --- the name of the host (gate_host.cc)
 bool host_is_named();

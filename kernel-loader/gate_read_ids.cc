@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ids in what is read, in a restarted process: own files in /proc.
+// Ids in what is read, in a restarted process: files of /proc, and who sent the signals that a signalfd gives.
 //
-// Reads are on hot paths, so only those of descriptor numbers are caught under which such a file was open once: by one more filter for
+// Reads are on hot paths, so only those of descriptor numbers are caught under which one of these was open once: by one more filter for
 // each new number, since filters can only be added.  What the number is by then the handler asks the kernel at each call; if it is
 // something else, the thread makes the call itself.  Numbers are given lowest first, so there are few of them; beyond kMostFilters one
 // filter catches all.
@@ -9,7 +9,10 @@
 // A text is made anew from the kernel's whenever it is read from its beginning or from elsewhere than where the last read ended, as the
 // kernel does (fs/seq_file.c), so that what is read piece by piece is one text.
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <cerrno>
 
@@ -18,6 +21,7 @@
 #include "kernel-loader/ids.h"
 #include "kernel-loader/inherited.h"
 #include "kernel-loader/proc_text.h"
+#include "kernel-loader/text.h"
 
 namespace mana::loader {
 namespace {
@@ -35,7 +39,18 @@ bool is_caught(int64_t number) {
 
 void mark(int64_t number) { caught[number / 64].fetch_or(uint64_t{1} << (number % 64)); }
 
-bool tells_ids(int64_t number) { return proc_file(number).kind != ProcFile::none; }
+bool is_signalfd(int64_t number) {
+  struct statfs system;
+  if (sys::failed(sys::raw(__NR_fstatfs, as_argument(number), sys::bits(&system))) || system.f_type != ANON_INODE_FS_MAGIC) return false;
+  char link[48], name[32];
+  TextLine(link, sizeof link).add("/proc/thread-self/fd/").decimal(number);
+  const long length = sys::raw(__NR_readlink, sys::bits(link), sys::bits(name), sizeof name - 1);
+  if (sys::failed(length)) return false;
+  name[length] = 0;
+  return same_text(name, "anon_inode:[signalfd]");
+}
+
+bool tells_ids(int64_t number) { return proc_file(number).kind != ProcFile::none || is_signalfd(number); }
 
 // A vforked child has filters of its own, but not its own notes.
 void catch_reads_of(int64_t number) {
@@ -118,14 +133,46 @@ bool find_room(const CaughtCall& call, Room& room) {
   return false;
 }
 
+// Where the kernel has put a byte of what was read.
+uint8_t* byte_at(const BlockingCall& blocking, uint64_t offset) {
+  if (blocking.number == __NR_read) return sys::pointer<uint8_t>(blocking.arguments[1] + offset);
+  const auto* room = sys::pointer<const Room>(blocking.arguments[1]);
+  for (; offset >= room->length; room++) offset -= room->length;
+  return sys::pointer<uint8_t>(room->address + offset);
+}
+
+int32_t load(const BlockingCall& blocking, uint64_t offset) {
+  uint32_t value = 0;
+  for (uint64_t i = 0; i < sizeof value; i++) value |= static_cast<uint32_t>(*byte_at(blocking, offset + i)) << (8 * i);
+  return static_cast<int32_t>(value);
+}
+
+void store(const BlockingCall& blocking, uint64_t offset, int32_t value) {
+  for (uint64_t i = 0; i < sizeof value; i++) *byte_at(blocking, offset + i) = static_cast<uint8_t>(static_cast<uint32_t>(value) >> (8 * i));
+}
+
 }  // namespace
+
+void set_finish_of_read(BlockingCall& blocking) {
+  const auto number = static_cast<int64_t>(static_cast<int32_t>(blocking.arguments[0]));
+  const bool reads = blocking.number == __NR_read || blocking.number == __NR_readv;
+  if (reads && is_caught(number) && is_signalfd(number)) blocking.finish = FINISH_SUCCESS;
+}
+
+void finish_read(const BlockingCall& blocking, uint64_t length) {
+  for (uint64_t at = 0; at + sizeof(signalfd_siginfo) <= length; at += sizeof(signalfd_siginfo)) {
+    const uint64_t sender = at + offsetof(signalfd_siginfo, ssi_pid);
+    if (!names_a_sender(load(blocking, at + offsetof(signalfd_siginfo, ssi_code)))) continue;
+    store(blocking, sender, seen_process(load(blocking, sender)));
+  }
+}
 
 long do_read(CaughtCall& call) {
   const auto number = static_cast<int64_t>(static_cast<int32_t>(call.argument(0)));
   // A process that was launched by one that has restarted has its filters.
   const ProcFile file = is_caught(number) ? proc_file(number) : ProcFile{ProcFile::none, false};
   if (file.kind == ProcFile::none) {
-    call.block();
+    set_finish_of_read(call.block());
     return 0;
   }
   Room room;
@@ -146,6 +193,10 @@ void note_opened(long made, const char* path) {
 
 void note_duplicate(uint64_t number, long made) {
   if (!sys::failed(made) && is_caught(static_cast<int32_t>(number)) && tells_ids(made)) catch_reads_of(made);
+}
+
+void note_descriptor(long made) {
+  if (!sys::failed(made) && ids_are_translated() && tells_ids(made)) catch_reads_of(made);
 }
 
 void catch_reads_of_restored() {

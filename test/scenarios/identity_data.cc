@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -334,6 +335,71 @@ SCENARIO(any_number_of_files_of_proc_may_be_open, .ranks = 2) {
   open_more();
   ask();
   for (const int file : files) close(file);
+}
+
+// In plain mode a thread of the MPI library, which blocks nothing, may take a signal of the process: so a thread's own.
+SCENARIO(signalfd_tells_the_sender_that_the_application_knows, .ranks = 2) {
+  sigset_t mask, before;
+  sigemptyset(&mask);
+  for (const int one : {SIGUSR1, SIGUSR2, SIGRTMIN + 3}) sigaddset(&mask, one);
+  pthread_sigmask(SIG_BLOCK, &mask, &before);
+  const int kept = signalfd(-1, &mask, SFD_CLOEXEC);
+  const auto send = [](int number) { return syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), number); };
+  const auto ask = [&](int number) {
+    CHECK_EQ(send(SIGUSR1), 0L);
+    signalfd_siginfo info[3] = {};
+    CHECK_EQ(read(number, info, sizeof info), static_cast<ssize_t>(sizeof info[0]));
+    CHECK_EQ(info[0].ssi_code, SI_TKILL);
+    CHECK_EQ(static_cast<pid_t>(info[0].ssi_pid), getpid());
+    const pid_t self = static_cast<pid_t>(syscall(SYS_gettid));
+    const pid_t child = fork();
+    if (child == 0) _exit(syscall(SYS_tgkill, getppid(), self, SIGUSR2) == 0 ? 7 : 1);
+    int status = 0;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 7 << 8);
+    CHECK_EQ(pthread_sigqueue(pthread_self(), SIGRTMIN + 3, {.sival_int = 42}), 0);
+    char first[10], second[sizeof info - 10];
+    const iovec parts[] = {{first, sizeof first}, {second, sizeof second}};
+    memset(info, 0, sizeof info);
+    ssize_t got = readv(number, parts, 2);
+    if (got > 0) {
+      memcpy(info, first, sizeof first);
+      memcpy(reinterpret_cast<char*>(info) + sizeof first, second, sizeof second);
+    } else {  // before Linux 6.8 each part is read by itself
+      got = read(number, info, sizeof info);
+    }
+    CHECK_EQ(got, static_cast<ssize_t>(2 * sizeof info[0]));
+    CHECK_EQ(static_cast<pid_t>(info[0].ssi_pid), child);
+    CHECK_EQ(static_cast<pid_t>(info[1].ssi_pid), getpid());
+    CHECK_EQ(info[1].ssi_int, 42);
+  };
+  ask(kept);
+  CHECK_EQ(send(SIGUSR1), 0L);  // pending across the checkpoint
+  std::atomic<pid_t> waiter{0}, from{0};
+  std::thread reader([&] {
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR2);
+    const int own = signalfd(-1, &one, SFD_CLOEXEC);
+    waiter = static_cast<pid_t>(syscall(SYS_gettid));
+    signalfd_siginfo info = {};
+    from = read(own, &info, sizeof info) == sizeof info ? static_cast<pid_t>(info.ssi_pid) : -1;
+    close(own);
+  });
+  while (waiter == 0) usleep(500);
+  job.checkpoint_here();
+  CHECK_EQ(syscall(SYS_tgkill, getpid(), waiter.load(), SIGUSR2), 0L);
+  reader.join();
+  CHECK_EQ(from.load(), getpid());
+  signalfd_siginfo info = {};
+  CHECK_EQ(read(kept, &info, sizeof info), static_cast<ssize_t>(sizeof info));
+  CHECK_EQ(static_cast<pid_t>(info.ssi_pid), getpid());
+  ask(kept);
+  const int made_after = signalfd(-1, &mask, SFD_CLOEXEC), copy = dup(made_after);
+  ask(made_after);
+  ask(copy);
+  for (const int one : {kept, made_after, copy}) close(one);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 }  // namespace
