@@ -115,6 +115,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     // F_SETOWN, F_GETOWN; F_SETOWN_EX, F_GETOWN_EX
     {__NR_fcntl, Catch::argument_between, 1, 8, 9, In::restarted},
     {__NR_fcntl, Catch::argument_between, 1, 15, 16, In::restarted},
+    in_restarted(__NR_getdents),
     {__NR_readlink},
     {__NR_getrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
     in_restarted(__NR_sysinfo),
@@ -155,6 +156,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     in_restarted(__NR_sched_setaffinity),
     in_restarted(__NR_sched_getaffinity),
     {__NR_io_setup},
+    in_restarted(__NR_getdents64),
     in_restarted(__NR_set_tid_address),
     in_restarted(__NR_timer_create),
     {__NR_timer_settime, Catch::argument_has, 1, 1 /* TIMER_ABSTIME */, 0, In::restarted},

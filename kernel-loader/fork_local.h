@@ -27,6 +27,7 @@ struct ForkLocal {
   std::atomic<int32_t> memory_lock;  // tid of the holder, or -1
   std::atomic<int32_t> descriptor_lock;
   std::atomic<int32_t> action_lock;
+  std::atomic<int32_t> text_lock;  // gate_read_ids.cc
 };
 
 Outcome init_fork_local();

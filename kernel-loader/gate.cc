@@ -130,6 +130,12 @@ long do_call(CaughtCall& call) {
       return do_readlink(call, 0);
     case __NR_readlinkat:
       return do_readlink(call, 1);
+    case __NR_read:
+    case __NR_pread64:
+    case __NR_readv:
+    case __NR_preadv:
+    case __NR_preadv2:
+      return do_read(call);
     case __NR_execve:
       return do_execve(call, 0);
     case __NR_execveat:
@@ -198,6 +204,10 @@ bool finish_result(CaughtCall& call, BlockingCall& blocking, long& result) {
   switch (blocking.number) {
     case __NR_rt_sigtimedwait:
       if (blocking.arguments[1] != 0) tell_sender(sys::pointer<void>(blocking.arguments[1]));
+      return true;
+    case __NR_read:
+    case __NR_readv:
+      finish_read(blocking, static_cast<uint64_t>(result));
       return true;
     case __NR_futex:
       return finish_futex(call, blocking, result);
@@ -292,7 +302,10 @@ Outcome install_gate(const GateHooks& given) {
   settle_actions(restored);
   assert_gate_handlers();
   if (!restored) note_host();
-  return install_filter(live.vdso, !restored ? In::any_process : host_is_named() ? In::named_host : In::restarted);
+  const In process = !restored ? In::any_process : host_is_named() ? In::named_host : In::restarted;
+  if (Outcome installed = install_filter(live.vdso, process); !installed.ok()) return installed;
+  if (restored) catch_reads_of_restored();
+  return Done{};
 }
 
 bool in_original_process() { return process_kind() == ProcessKind::original; }

@@ -125,6 +125,20 @@ void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking);
 inline constexpr int kProcPathSize = 256;
 bool translate_proc_path(const char* path, char (&into)[kProcPathSize]);
 
+// --- what is read of /proc, in restarted processes (gate_proc.cc)
+long do_read_folder(CaughtCall& call);  // getdents, getdents64
+
+// --- descriptors out of which ids are read, in restarted processes (gate_read_ids.cc)
+long do_read(CaughtCall& call);  // read, pread64, readv, preadv, preadv2
+void catch_reads_of_restored();
+// `made` has come to be: by an open of the path, as a duplicate, in another way.
+void note_opened(long made, const char* path);
+void note_duplicate(uint64_t number, long made);
+void note_descriptor(long made);
+// A read that waits in the vdso, before and after.
+void set_finish_of_read(BlockingCall& blocking);
+void finish_read(const BlockingCall& blocking, uint64_t length);
+
 // --- the name of the host (gate_host.cc)
 bool host_is_named();
 const char* host_name_file(const char* path);  // what to open instead; null: it is another file
@@ -164,11 +178,16 @@ uint64_t real_segment(uint64_t seen);
 // --- the filter (gate_filter.cc)
 enum class In : uint8_t;  // caught_calls.h
 Outcome install_filter(uint64_t vdso, In process);
+// One more for the reads of these numbers, or with a count of 0 of all.
+inline constexpr int kMostNumbersOfFilter = 64;
+bool install_filter_of_numbers(const uint16_t* numbers, int count);
 
 // Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
 // handler).
 bool readable_word(uint64_t address);
 // A structure of `count` words, on at most two pages.
 inline bool readable_words(uint64_t address, uint64_t count) { return readable_word(address) && readable_word(address + 8 * (count - 1)); }
+// Writes to the application's memory, which the kernel finds out to be writable: `length`, or -EFAULT.
+long give_bytes(const void* from, uint64_t length, uint64_t to);
 
 }  // namespace mana::loader

@@ -43,13 +43,22 @@ long child_file_limit(uint64_t wanted, uint64_t old) {
 
 long do_at_the_line(CaughtCall& call) {
   const auto number = static_cast<int64_t>(static_cast<int32_t>(call.argument(0)));
-  return is_original() && number >= first_lower_descriptor() ? -EBADF : call.pass();
+  if (is_original() && number >= first_lower_descriptor()) return -EBADF;
+  const long got = call.pass();
+  if (call.number() != __NR_close) note_duplicate(call.argument(0), got);
+  return got;
 }
 
 long do_dup_onto(CaughtCall& call) {
-  if (!is_original()) return call.pass();
-  const HoldNumbers hold;
-  return call.pass();
+  long got;
+  if (is_original()) {
+    const HoldNumbers hold;
+    got = call.pass();
+  } else {
+    got = call.pass();
+  }
+  note_duplicate(call.argument(0), got);
+  return got;
 }
 
 long do_close_range(CaughtCall& call) {

@@ -54,19 +54,7 @@ bool may_block(const struct stat& status, uint64_t flags) {
          (flags & (O_PATH | O_NONBLOCK | O_DIRECTORY)) == 0;
 }
 
-}  // namespace
-
-// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
-bool names_own_program(const char* path) {
-  if (!starts_with(path, "/proc/")) return false;
-  path += 6;
-  if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
-  if (*path < '1' || *path > '9') return false;
-  const uint64_t process = read_number(path, 10);
-  return same_text(path, "/exe") && real_id(static_cast<int32_t>(process)) == sys::getpid();
-}
-
-long do_open(CaughtCall& call, int path_argument) {
+long open_path(CaughtCall& call, int path_argument) {
   const uint64_t folder = path_argument == 0 ? kHere : call.argument(0);
   const uint64_t path = call.argument(path_argument);
   struct stat status;
@@ -97,25 +85,45 @@ long do_open(CaughtCall& call, int path_argument) {
   return call.pass();
 }
 
+}  // namespace
+
+// /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
+bool names_own_program(const char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  path += 6;
+  if (same_text(path, "self/exe") || same_text(path, "thread-self/exe")) return true;
+  if (*path < '1' || *path > '9') return false;
+  const uint64_t process = read_number(path, 10);
+  return same_text(path, "/exe") && real_id(static_cast<int32_t>(process)) == sys::getpid();
+}
+
+long do_open(CaughtCall& call, int path_argument) {
+  const long got = open_path(call, path_argument);
+  if (!sys::failed(got) && !call.redirected()) note_opened(got, sys::pointer<const char>(call.argument(path_argument)));
+  return got;
+}
+
+long give_bytes(const void* from, uint64_t length, uint64_t to) {
+  struct Vector {
+    uint64_t base, size;
+  };
+  const Vector ours{sys::bits(from), length};
+  const Vector theirs{to, length};
+  const auto wanted = static_cast<long>(length);
+  const long written = sys::raw(__NR_process_vm_writev, static_cast<uint64_t>(sys::getpid()), sys::bits(&ours), 1, sys::bits(&theirs), 1, 0);
+  if (written == wanted) return wanted;
+  if (written == -EFAULT || written >= 0) return -EFAULT;
+  __builtin_memcpy(sys::pointer<char>(to), from, length);  // call not allowed here
+  return wanted;
+}
+
 namespace {
 
 // What readlink gives: as much of the text as there is room for, without a zero.
 long tell_link(const char* text, uint64_t buffer, int size) {
   if (size <= 0) return -EINVAL;
   const auto length = static_cast<int64_t>(text_length(text));
-  const int64_t copied = length < size ? length : size;
-  const long pid = sys::getpid();
-  struct Vector {
-    uint64_t base, size;
-  };
-  const Vector from{sys::bits(text), static_cast<uint64_t>(copied)};
-  const Vector to{buffer, static_cast<uint64_t>(copied)};
-  const long written = sys::raw(__NR_process_vm_writev, static_cast<uint64_t>(pid),
-                                sys::bits(&from), 1, sys::bits(&to), 1, 0);
-  if (written == copied) return copied;
-  if (written == -EFAULT || written >= 0) return -EFAULT;
-  __builtin_memcpy(sys::pointer<char>(buffer), text, static_cast<size_t>(copied));  // call not allowed here
-  return copied;
+  return give_bytes(text, static_cast<uint64_t>(length < size ? length : size), buffer);
 }
 
 // What /proc/self and /proc/thread-self lead to, with the ids that the application knows; false: it is another path.

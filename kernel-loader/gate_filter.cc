@@ -243,7 +243,68 @@ long install(const sock_fprog* program, uint64_t flags) {
   return sys::raw(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, sys::bits(program));
 }
 
+// For calls on some numbers of the application's (gate_read_ids.cc).
+class NumbersProgram {
+ public:
+  NumbersProgram(uint64_t vdso, const uint16_t* numbers, int count) {
+    constexpr uint32_t kCalls[] = {__NR_read, __NR_pread64, __NR_readv, __NR_preadv, __NR_preadv2, __NR_dup};
+    put(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch));
+    put(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, kAllow);
+    put(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr));
+    for (const uint32_t number : kCalls) put(BPF_JMP | BPF_JEQ | BPF_K, number, kMatched);
+    put(BPF_JMP | BPF_JEQ | BPF_K, __NR_fcntl, 0, kAllow);
+    load_argument(1);
+    put(BPF_JMP | BPF_JEQ | BPF_K, F_DUPFD, kMatched);
+    put(BPF_JMP | BPF_JEQ | BPF_K, F_DUPFD_CLOEXEC, 0, kAllow);
+    set_jumps(kMatched);
+    // As FilterProgram::matched.
+    const uint64_t exempt = vdso + vdso_table(vdso)->blocking_call_done;
+    put(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, instruction_pointer) + 4);
+    put(BPF_JMP | BPF_JGE | BPF_K, high_word(kArenaLow), 0, kAllow);
+    put(BPF_JMP | BPF_JGE | BPF_K, high_word(kArenaHigh), kAllow);
+    put(BPF_JMP | BPF_JEQ | BPF_K, high_word(exempt), 0, 2);
+    put(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, instruction_pointer));
+    put(BPF_JMP | BPF_JEQ | BPF_K, low_word(exempt), kAllow);
+    load_argument(0);
+    for (int i = 0; i < count; i++) put(BPF_JMP | BPF_JEQ | BPF_K, numbers[i], kTrap);
+    if (count == 0) put(BPF_JMP | BPF_JGE | BPF_K, static_cast<uint32_t>(first_lower_descriptor()), 0, kTrap);
+    set_jumps(kAllow);
+    put(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    set_jumps(kTrap);
+    put(BPF_RET | BPF_K, SECCOMP_RET_TRAP);
+    program_ = {static_cast<unsigned short>(count_), code_};
+  }
+  const sock_fprog* program() const { return &program_; }
+
+ private:
+  // Jumps to what is written later; other distances are smaller.
+  static constexpr uint8_t kAllow = 0xfd, kTrap = 0xfe, kMatched = 0xff;
+
+  void put(uint16_t operation, uint64_t value, uint8_t if_true = 0, uint8_t if_false = 0) {
+    code_[count_++] = {operation, if_true, if_false, static_cast<uint32_t>(value)};
+  }
+  void load_argument(int index) { put(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args) + static_cast<size_t>(index) * 8); }
+  void set_jumps(uint8_t mark) {
+    for (int i = 0; i < count_; i++) {
+      const auto distance = static_cast<uint8_t>(count_ - i - 1);
+      if (code_[i].jt == mark) code_[i].jt = distance;
+      if (code_[i].jf == mark) code_[i].jf = distance;
+    }
+  }
+
+  sock_filter code_[kMostNumbersOfFilter + 32];
+  int count_ = 0;
+  sock_fprog program_{};
+};
+
 }  // namespace
+
+bool install_filter_of_numbers(const uint16_t* numbers, int count) {
+  const NumbersProgram built(live_state().vdso, numbers, count);
+  const long got = install(built.program(), SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+  // A thread with a filter of its own keeps to that.
+  return got <= 0 ? !sys::failed(got) : !sys::failed(install(built.program(), SECCOMP_FILTER_FLAG_SPEC_ALLOW));
+}
 
 Outcome install_filter(uint64_t vdso, In process) {
   FilterProgram builder(vdso, process);

@@ -224,6 +224,7 @@ long do_ioctl_of_ids(CaughtCall& call) {
 void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking) {
   const auto number = static_cast<long>(blocking.number);
   if (number == __NR_rt_sigtimedwait) blocking.finish = FINISH_SUCCESS;
+  if (number == __NR_read || number == __NR_readv) set_finish_of_read(blocking);
   if (number == __NR_clock_nanosleep || number == __NR_wait4 || number == __NR_waitid) return translate_arguments(call, blocking);
   take_up_deadline(call, blocking);
 }
@@ -240,6 +241,9 @@ long do_id_call(CaughtCall& call) {
       return do_shmctl(call);
     case __NR_uname:
       return do_uname(call);
+    case __NR_getdents:
+    case __NR_getdents64:
+      return do_read_folder(call);
     case __NR_stat:
     case __NR_lstat:
     case __NR_access:

@@ -181,7 +181,9 @@ long do_signalfd(CaughtCall& call) {
   if (!readable_word(call.argument(1))) return -EFAULT;
   const uint64_t mask = *sys::pointer<const uint64_t>(call.argument(1)) & ~kOurSignals;
   const uint64_t flags = call.number() == __NR_signalfd4 ? call.argument(3) : 0;
-  return sys::raw(__NR_signalfd4, call.argument(0), sys::bits(&mask), kMaskSize, flags);
+  const long got = sys::raw(__NR_signalfd4, call.argument(0), sys::bits(&mask), kMaskSize, flags);
+  note_descriptor(got);
+  return got;
 }
 
 Outcome install_handlers() {

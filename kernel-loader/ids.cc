@@ -30,12 +30,6 @@ static_assert(offsetof(SignalInfo, told) == SIGINFO_TOLD);
 static_assert(offsetof(SignalInfo, process) == SIGINFO_TOLD + 4);
 constexpr int32_t kTold = SENDER_IS_TOLD;
 
-// SI_USER, SI_QUEUE, SI_MESGQ, SI_TKILL.  (SIGCHLD names a child, which has one number only.)
-bool names_a_sender(int32_t code) {
-  const auto which = 0 - static_cast<uint32_t>(code);
-  return which <= SENDER_CODES_LAST && ((SENDER_CODES >> which) & 1) != 0;
-}
-
 }  // namespace
 
 extern "C" {
@@ -106,6 +100,12 @@ int32_t seen_process(int32_t real) {
 int32_t real_process(int32_t seen) {
   if (seen == mana_process_ids[1]) return mana_process_ids[0];
   return seen == mana_process_ids[3] ? mana_process_ids[2] : seen;
+}
+
+// SI_USER, SI_QUEUE, SI_MESGQ, SI_TKILL.  (SIGCHLD names a child, which has one number only.)
+bool names_a_sender(int32_t code) {
+  const auto which = 0 - static_cast<uint32_t>(code);
+  return which <= SENDER_CODES_LAST && ((SENDER_CODES >> which) & 1) != 0;
 }
 
 void tell_sender(void* siginfo) {

@@ -8,10 +8,11 @@
 //
 // What the kernel keeps (the sender in a siginfo, the owner of a descriptor) is always in the kernel's numbers: translated on the way in
 // and on the way out, so other processes see the truth.  An image has the application's.  Lock words, which the application itself writes,
-// have the application's: gate_futex.cc.
+// have the application's: gate_futex.cc.  Files of /proc are translated while they are read: proc_text.h.
 //
-// So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read (ssi_pid of a
-// signalfd, files of /proc, links of /proc to elsewhere in it), in names of folders, in paths of other calls than open, readlink, stat
+// So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read, but
+// for files of /proc that this process has opened by path, and signalfds, read by calls of the family of read (gate_read_ids.cc; so not: links
+// of /proc to elsewhere in it, /proc/sysvipc; what is read by splice, sendfile or io_uring, from a descriptor that came in a message), in paths of other calls than open, readlink, stat
 // and access, or from another folder than the working directory, in credentials that come or go with messages (SCM_CREDENTIALS: with
 // its own id in it a message of an ordinary user is refused, EPERM; every sendmsg would have to be caught), PR_SET_PTRACER, ptrace,
 // kcmp, capget, FIOSETOWN and its kin, the last users of System V objects (cpid, lpid).
@@ -50,6 +51,8 @@ void add_process(int32_t seen, int32_t real);
 // may come between doing it and going on (trampolines/signal_entry_x86_64.S does the same).  name_sender: the other way round.
 void tell_sender(void* siginfo);
 void name_sender(void* siginfo);
+// si_code of a signal that names who sent it.
+bool names_a_sender(int32_t code);
 // For the signal entry: {kernel's, application's} of both processes; equal where there is nothing to translate.
 extern "C" int32_t mana_process_ids[4];
 
