@@ -64,6 +64,7 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
 }
 
 inline constexpr uint32_t kSetHomeNode = 450;  // set_mempolicy_home_node, Linux 5.17
+inline constexpr uint32_t kSealMemory = 462;   // mseal, Linux 6.10
 inline constexpr uint32_t kEpollPwait2 = 441, kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
 
 // Calls that wait for a span whose rest the kernel does not tell (gate_spans.cc).  Those with milliseconds only from here on: a shorter span
@@ -112,6 +113,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_fcntl, Catch::lower_number, 0},
     in_restarted_if(__NR_fcntl, 1, 5 /* F_GETLK */),
     in_restarted_if(__NR_fcntl, 1, 36 /* F_OFD_GETLK */),
+    {__NR_fcntl, Catch::argument_equals, 1, 1026 /* F_NOTIFY */},
     // F_SETOWN, F_GETOWN; F_SETOWN_EX, F_GETOWN_EX
     {__NR_fcntl, Catch::argument_between, 1, 8, 9, In::restarted},
     {__NR_fcntl, Catch::argument_between, 1, 15, 16, In::restarted},
@@ -142,8 +144,11 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_munlockall},
     {__NR_pivot_root},
     {__NR_prctl, Catch::argument_equals, 0, 22 /* PR_SET_SECCOMP */},
+    {__NR_prctl, Catch::argument_equals, 0, 59 /* PR_SET_SYSCALL_USER_DISPATCH */},
     {__NR_setrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
     {__NR_chroot},
+    {__NR_iopl},
+    {__NR_ioperm},
     in_restarted(__NR_gettid),
     in_restarted(__NR_tkill),
     {__NR_futex, Catch::timed, 1, 0 /* FUTEX_WAIT */, 3, In::any_process, 0xffffff7f},
@@ -226,6 +231,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {kFutexWaitv, Catch::timed, 4, 1 /* CLOCK_MONOTONIC */, 3, In::restarted},
     {kSetHomeNode},
     {kFutexWait, Catch::timed, 5, 1 /* CLOCK_MONOTONIC */, 4, In::restarted},
+    {kSealMemory},
     {static_cast<uint32_t>(kFrontEndCall)},
     {static_cast<uint32_t>(kFinishCall)},
 };

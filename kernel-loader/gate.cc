@@ -84,6 +84,7 @@ long do_call(CaughtCall& call) {
     case __NR_mlock2:
     case __NR_mlockall:
     case __NR_munlockall:
+    case kSealMemory:
       return do_flag_memory(call);
     case __NR_rt_sigaction:
       return do_rt_sigaction(call);
@@ -120,6 +121,7 @@ long do_call(CaughtCall& call) {
     case __NR_dup:
       return do_at_the_line(call);
     case __NR_fcntl:
+      if (watches_folder(call)) return do_lasting(call);
       return commands_ids(call) ? do_fcntl_of_ids(call) : do_at_the_line(call);
     case __NR_dup2:
     case __NR_dup3:
@@ -145,6 +147,8 @@ long do_call(CaughtCall& call) {
     case __NR_ptrace:
     case __NR_pivot_root:
     case __NR_prctl:
+    case __NR_iopl:
+    case __NR_ioperm:
     case __NR_chroot:
     case __NR_unshare:
     case __NR_setns:

@@ -167,6 +167,7 @@ void finish_socket_wait(BlockingCall& blocking, long& result);
 // --- the rest (gate.cc)
 void finish_blocking_call(CaughtCall& call);
 // --- calls with effects that a checkpoint refuses (gate_lasting.cc)
+bool watches_folder(const CaughtCall& call);  // fcntl(F_NOTIFY)
 long do_lasting(CaughtCall& call);
 uint64_t lasting_after(uint64_t lasting, const CaughtCall& call, long result);  // GateState::lasting
 

@@ -3,10 +3,12 @@
 // They are done, and remembered in the state: a checkpoint refuses by name (lower/refusals.cc), or looks (lower/memory_policies.cc).  In a
 // forked child they concern the child alone.
 #include <linux/keyctl.h>
+#include <linux/prctl.h>
 
 #include <cerrno>
 
 #include "kernel-loader/caught_calls.h"
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 
 namespace mana::loader {
@@ -44,8 +46,15 @@ uint64_t effect_of(const CaughtCall& call) {
     case __NR_pivot_root:
       return kChangedRoot;
     case __NR_seccomp:
-    case __NR_prctl:
       return kOwnFilter;
+    case __NR_prctl:
+      if (call.argument(0) == PR_SET_SYSCALL_USER_DISPATCH) return call.argument(1) != PR_SYS_DISPATCH_OFF ? kDispatches : 0;
+      return kOwnFilter;
+    case __NR_iopl:
+    case __NR_ioperm:
+      return kHasPorts;
+    case __NR_fcntl:  // F_NOTIFY
+      return call.argument(2) != 0 ? kWatchesFolder : 0;
     case __NR_ptrace:  // from PTRACE_ATTACH to PTRACE_SEIZE; whether it traces anybody is looked at when it matters
       return kTraces;
     case kLandlockRestrictSelf:
@@ -67,6 +76,10 @@ uint64_t effect_of(const CaughtCall& call) {
 }
 
 }  // namespace
+
+bool watches_folder(const CaughtCall& call) {
+  return call.argument(1) == F_NOTIFY && static_cast<int32_t>(call.argument(0)) < first_lower_descriptor();
+}
 
 uint64_t lasting_effects() { return __atomic_load_n(&live_state().lasting, __ATOMIC_RELAXED); }
 

@@ -88,8 +88,12 @@ struct ProcessState {
   uint32_t has_out_of_memory_score;
   uint32_t no_new_privileges, removed_directory_mode;
   uint32_t leads_own_session, leads_own_group;  // setsid, setpgid
-  uint64_t reserved[2];
+  uint32_t core_dump_filter;               // /proc/self/coredump_filter, and kHasCoreDumpFilter if it is not what the launcher gave
+  uint32_t not_dumpable, memory_merges;    // PR_SET_DUMPABLE 0, PR_SET_MEMORY_MERGE
+  uint32_t write_or_execute;               // PR_SET_MDWE
 };
+
+inline constexpr uint32_t kHasCoreDumpFilter = 0x80000000;
 
 enum class SegmentKind : uint32_t {
   anonymous = 1,
@@ -154,7 +158,10 @@ struct ThreadState {
   uint64_t without_rseq;  // 1: it had not (yet) registered restartable sequences
   uint64_t timer_slack;   // PR_SET_TIMERSLACK, nanoseconds
   uint64_t death_signal;  // PR_SET_PDEATHSIG; 0: none
-  uint64_t reserved[1];
+  uint32_t personality;
+  uint8_t secure_bits;    // PR_SET_SECUREBITS, PR_SET_KEEPCAPS
+  uint8_t memory_errors;  // PR_MCE_KILL; 0: unknown, else one more than its value
+  uint8_t without_tsc, without_cpuid;  // PR_SET_TSC, ARCH_SET_CPUID: the instruction gives SIGSEGV
 };
 
 // What a descriptor is made again from (lower/descriptor_contents.h says what the words and items of each kind mean).  One for an
@@ -223,6 +230,7 @@ struct MemoryFlags {
     guard = 1024,                // MADV_GUARD_INSTALL
     lock_future = 256,           // no stretch: mlockall(MCL_FUTURE)
     lock_future_on_fault = 512,
+    sealed = 2048,               // mseal
   };
   uint64_t begin, bytes;
   uint32_t flags, reserved;

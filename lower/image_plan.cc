@@ -143,6 +143,11 @@ std::string thread_table(const UpperInterface* upper, std::string* error) {
     state.tid_address = slot->tid_address;
     state.timer_slack = slot->timer_slack;
     state.death_signal = static_cast<uint64_t>(slot->death_signal);
+    state.personality = slot->personality;
+    state.secure_bits = slot->secure_bits;
+    state.memory_errors = slot->memory_errors;
+    state.without_tsc = slot->without_tsc;
+    state.without_cpuid = slot->without_cpuid;
     state.record = reinterpret_cast<uint64_t>(slot->record);
     state.without_rseq = slot->has_rseq ? 0 : 1;
     std::memcpy(state.name, slot->name, sizeof state.name);

@@ -191,7 +191,7 @@ int main(int argc, char** argv) {
   if (loader::must_lie_elsewhere(reinterpret_cast<uint64_t>(&lower::rank_process))) execv("/proc/self/exe", argv);
   const auto begun = loader::begin_lower_half();
   lower::note_launched_attributes();
-  lower::note_launched_score();
+  lower::note_launched_process();
   lower::note_launched_policy();
   lower::note_launched_session();
   lower::Options& options = lower::rank_process().options;

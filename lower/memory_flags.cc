@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
@@ -24,7 +26,7 @@ struct Word {
 constexpr Word kWords[] = {{"dd", MemoryFlags::dont_dump},   {"dc", MemoryFlags::dont_fork},     {"wf", MemoryFlags::wipe_on_fork},
                            {"lo", MemoryFlags::locked},      {"lf", MemoryFlags::locked_on_fault}, {"hg", MemoryFlags::huge_pages},
                            {"nh", MemoryFlags::no_huge_pages}, {"mg", MemoryFlags::mergeable},     {"gd", image::kGrowsDown},
-                           {"dp", image::kDroppable}};
+                           {"dp", image::kDroppable},        {"sl", MemoryFlags::sealed}};
 // Of a region, not of what was said of it.
 constexpr uint32_t kOfRegion = image::kGrowsDown | image::kDroppable;
 
@@ -60,6 +62,7 @@ void lock(const MemoryFlags& range) {
 }
 
 constexpr int kInstallGuard = 102, kRemoveGuard = 103;  // Linux 6.13
+constexpr long kSealMemory = 462;                       // Linux 6.10
 
 bool kernel_has_guards(const UpperRegion& region) { return madvise(reinterpret_cast<void*>(region.begin), 0, kInstallGuard) == 0; }
 
@@ -69,6 +72,14 @@ void add_guards(const UpperRegion& region, std::vector<MemoryFlags>& all, std::s
     *error = "the application may have guard pages (MADV_GUARD_INSTALL), which this kernel does not show: Linux 6.15 does";
   }
   for (const TouchedRange& range : guarded) all.push_back({range.begin, range.end - range.begin, MemoryFlags::guard, 0});
+}
+
+// The image's writer cannot make it readable.
+bool is_out_of_reach(const MemoryFlags& range, const std::vector<UpperRegion>& regions) {
+  if ((range.flags & MemoryFlags::sealed) == 0) return false;
+  return std::any_of(regions.begin(), regions.end(), [&](const UpperRegion& region) {
+    return region.begin < range.begin + range.bytes && range.begin < region.end && (region.protection & PROT_READ) == 0 && !touched_ranges(region, 0).empty();
+  });
 }
 
 }  // namespace
@@ -93,6 +104,7 @@ std::vector<MemoryFlags> memory_flags(const loader::GateState& gate, std::vector
     if ((range.flags & image::kDroppable) != 0) range.flags &= ~(MemoryFlags::wipe_on_fork | MemoryFlags::dont_dump);
     range.flags &= ~kOfRegion;
     if (range.flags != 0) all.push_back(range);
+    if (is_out_of_reach(range, regions)) *error = "the application has sealed memory (mseal) that cannot be read, and has something in it";
   }
   for (const UpperRegion& region : regions) add_guards(region, all, error);
   const uint64_t lock_all = gate.memory_flags >> loader::kLockAllShift;
@@ -133,6 +145,8 @@ void restore_memory_flags(const std::vector<MemoryFlags>& flags) {
     advise(range, MemoryFlags::mergeable, MADV_MERGEABLE);
     advise(range, MemoryFlags::guard, kInstallGuard);
     lock(range);
+    if ((range.flags & MemoryFlags::sealed) != 0 && syscall(kSealMemory, range.begin, range.bytes, 0) != 0)
+      loader::report("restart", loader::Error{"seal memory (mseal) again", errno, range.begin, range.bytes}.so("goes on unsealed"));
   }
 }
 

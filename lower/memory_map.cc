@@ -45,7 +45,7 @@ SegmentKind kind_of(bool shared, uint64_t inode, const std::string& name) {
   if (name == "/anon_hugepage (deleted)") return shared ? SegmentKind::shared_huge_pages : SegmentKind::huge_pages;
   if (inode == 0) return shared ? SegmentKind::shared_memory : SegmentKind::anonymous;
   if (!shared) return SegmentKind::file;
-  if (name == "/dev/zero (deleted)") return SegmentKind::shared_anonymous;
+  if (name == "/dev/zero (deleted)" || name.rfind("[anon_shmem:", 0) == 0) return SegmentKind::shared_anonymous;  // PR_SET_VMA names it
   return ends_with(name, " (deleted)") ? SegmentKind::shared_memory : SegmentKind::shared_file;
 }
 

@@ -152,6 +152,18 @@ bool leave_lower_text(ucontext_t* context) {
   return in_upper_half(pc) && loader::gate_may_park(pc, registers[REG_RAX]);
 }
 
+void note_rare_state(ParkSlot* slot) {
+  constexpr uint64_t kAsk = 0xffffffff, kGetCpuid = 0x1011;
+  slot->personality = static_cast<uint32_t>(sys::raw(__NR_personality, kAsk));
+  slot->secure_bits = static_cast<uint8_t>(sys::raw(__NR_prctl, PR_GET_SECUREBITS));
+  const long errors = sys::raw(__NR_prctl, PR_MCE_KILL_GET, 0, 0, 0, 0);
+  slot->memory_errors = sys::failed(errors) ? 0 : static_cast<uint8_t>(errors + 1);
+  int tsc = PR_TSC_ENABLE;
+  sys::raw(__NR_prctl, PR_GET_TSC, bits(&tsc));
+  slot->without_tsc = tsc == PR_TSC_SIGSEGV;
+  slot->without_cpuid = sys::raw(__NR_arch_prctl, kGetCpuid) == 0;
+}
+
 // Asks, and makes none.  Each thread's, that of the process too, is told to it alone.
 bool has_key_ring(int which) { return !sys::failed(sys::raw(__NR_keyctl, KEYCTL_GET_KEYRING_ID, static_cast<uint64_t>(which), 0)); }
 
@@ -165,6 +177,7 @@ void note_kernel_state(ParkSlot* slot) {
   const long slack = sys::raw(__NR_prctl, PR_GET_TIMERSLACK);
   slot->timer_slack = sys::failed(slack) ? 0 : static_cast<uint64_t>(slack);
   slot->has_rseq = loader::has_rseq(slot->fs);
+  note_rare_state(slot);
   const uint64_t effects = loader::lasting_effects();
   if ((effects & loader::kMemoryPolicies) != 0) read_policy(slot->policy);
   slot->has_key_ring = (effects & loader::kKeyRings) != 0 && (has_key_ring(KEY_SPEC_THREAD_KEYRING) || has_key_ring(KEY_SPEC_PROCESS_KEYRING));

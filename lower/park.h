@@ -43,6 +43,8 @@ struct alignas(64) ParkSlot {
   uint64_t robust_list, robust_length;
   uint64_t timer_slack;            // PR_GET_TIMERSLACK
   int32_t death_signal;            // PR_GET_PDEATHSIG
+  uint32_t personality;
+  uint8_t secure_bits, memory_errors, without_tsc, without_cpuid;  // image::ThreadState
   uint64_t tid_address;            // word that the kernel clears and wakes when the thread ends; 0: unknown
   ThreadRecord* record;            // null: has never called MPI
   char name[16];

@@ -14,6 +14,7 @@
 #include "kernel-loader/report.h"
 #include "lower/descriptor_contents.h"
 #include "lower/proc_file.h"
+#include "lower/stop.h"
 
 namespace mana::lower {
 namespace {
@@ -31,6 +32,15 @@ uint32_t barrier_registrations() {
   return commands < 0 ? 0 : static_cast<uint32_t>(commands);
 }
 
+constexpr int kGetWriteOrExecute = 66, kSetWriteOrExecute = 65;  // PR_GET_MDWE (Linux 6.3)
+constexpr int kGetMemoryMerge = 68, kSetMemoryMerge = 67;        // PR_GET_MEMORY_MERGE (Linux 6.4)
+
+constexpr char kFilterFile[] = "/proc/self/coredump_filter";
+
+uint32_t core_dump_filter() { return static_cast<uint32_t>(std::strtoul(read_proc_file(kFilterFile).c_str(), nullptr, 16)); }
+
+uint32_t launched_filter = 0;
+
 constexpr char kScoreFile[] = "/proc/self/oom_score_adj";
 
 int32_t out_of_memory_score() { return std::atoi(read_proc_file(kScoreFile).c_str()); }
@@ -42,18 +52,20 @@ bool gains_no_privileges() {
   return field(read_proc_file("/proc/self/task/" + std::to_string(getpid()) + "/status"), "NoNewPrivs:\t") == "1";
 }
 
-// An ordinary user may not go below what the launcher gave.
-void restore_score(int32_t score) {
-  const int file = open(kScoreFile, O_WRONLY | O_CLOEXEC);
-  const std::string text = std::to_string(score);
+void write_number(const char* path, int32_t number, const char* what) {
+  const int file = open(path, O_WRONLY | O_CLOEXEC);
+  const std::string text = std::to_string(number);
   const bool written = file >= 0 && write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  if (!written) loader::report("restart", loader::Error{"set the application's score for when memory runs out", errno}.at(kScoreFile));
+  if (!written) loader::report("restart", loader::Error{what, errno}.at(path));
   close(file);
 }
 
 }  // namespace
 
-void note_launched_score() { launched_score = out_of_memory_score(); }
+void note_launched_process() {
+  launched_score = out_of_memory_score();
+  launched_filter = core_dump_filter();
+}
 
 void read_process_attributes(image::ProcessState& state) {
   int reaps = 0;
@@ -64,13 +76,24 @@ void read_process_attributes(image::ProcessState& state) {
   state.out_of_memory_score = out_of_memory_score();
   state.has_out_of_memory_score = state.out_of_memory_score != launched_score;
   state.no_new_privileges = gains_no_privileges();
+  const uint32_t filter = core_dump_filter();
+  if (filter != launched_filter) state.core_dump_filter = filter | image::kHasCoreDumpFilter;
+  state.not_dumpable = is_hidden();
+  state.memory_merges = prctl(kGetMemoryMerge, 0, 0, 0, 0) == 1;
+  const int write_or_execute = prctl(kGetWriteOrExecute, 0, 0, 0, 0);
+  if (write_or_execute > 0) state.write_or_execute = static_cast<uint32_t>(write_or_execute);
 }
 
 loader::Outcome restore_process_attributes(const image::ProcessState& state) {
   if (state.child_subreaper != 0) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   if (state.without_huge_pages != 0) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   if (state.no_new_privileges != 0) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);  // threads made from now on have it too
-  if (state.has_out_of_memory_score != 0) restore_score(state.out_of_memory_score);
+  // An ordinary user may not go below what the launcher gave.
+  if (state.has_out_of_memory_score != 0) write_number(kScoreFile, state.out_of_memory_score, "set the application's score for when memory runs out");
+  if ((state.core_dump_filter & image::kHasCoreDumpFilter) != 0)
+    write_number(kFilterFile, static_cast<int32_t>(state.core_dump_filter & ~image::kHasCoreDumpFilter), "choose what of the memory a core dump has");
+  if (state.memory_merges != 0 && prctl(kSetMemoryMerge, 1, 0, 0, 0) != 0)
+    loader::report("restart", loader::Error{"ask for all memory to be merged (PR_SET_MEMORY_MERGE) again", errno}.so("goes on without"));
   // Without leave to use it the first instruction of AMX, or the return into a frame that holds its registers, is fatal.
   const uint64_t missing = state.extended_states & ~extended_states();
   for (int feature = 0; feature < 64; ++feature) {
@@ -86,6 +109,12 @@ loader::Outcome restore_process_attributes(const image::ProcessState& state) {
     if ((unregistered & command) != 0) syscall(SYS_membarrier, command, 0, 0);
   }
   return loader::Done{};
+}
+
+void restore_restrictions(const image::ProcessState& state) {
+  if (state.write_or_execute != 0 && prctl(kSetWriteOrExecute, state.write_or_execute, 0, 0, 0) != 0)
+    loader::report("restart", loader::Error{"forbid memory that can be written and executed (PR_SET_MDWE) again", errno}.so("goes on without"));
+  if (state.not_dumpable != 0) prctl(PR_SET_DUMPABLE, 0);
 }
 
 }  // namespace mana::lower

@@ -9,11 +9,14 @@
 namespace mana::lower {
 
 // First thing in main(): what the launcher gave.
-void note_launched_score();
+void note_launched_process();
+
 
 // Agent's thread, everything parked.
 void read_process_attributes(image::ProcessState& state);
 // Before there are threads of the application.
 loader::Outcome restore_process_attributes(const image::ProcessState& state);
+// Last: what would be in the way of a restart.
+void restore_restrictions(const image::ProcessState& state);
 
 }  // namespace mana::lower

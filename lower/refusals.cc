@@ -4,8 +4,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernel-loader/ids.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/system_v.h"
 #include "lower/stop.h"
@@ -79,6 +82,24 @@ bool credentials_changed() {
   return credentials_of("/proc/thread-self") != credentials_of("/proc/self/task/" + std::to_string(getpid()));
 }
 
+// Thread 0: none has tables of its own.  (Where the kernel or a container does not let them be compared, nobody can know.)
+int thread_with_own_tables() {
+  constexpr int kFiles = 2, kFileSystem = 3;  // KCMP_FILES, KCMP_FS
+  const auto differ = [](pid_t thread, int which) { return syscall(SYS_kcmp, gettid(), thread, which, 0, 0) > 0; };
+  for (const ParkSlot* slot : parked_threads()) {
+    const pid_t thread = slot->tid.load();
+    if (differ(thread, kFiles) || differ(thread, kFileSystem)) return thread;
+  }
+  return 0;
+}
+
+// Descriptors of segments of its own (modify_ldt).
+bool has_own_segments() {
+  std::vector<char> table(8192 * 8);
+  const long bytes = syscall(SYS_modify_ldt, 0, table.data(), table.size());
+  return bytes > 0 && std::any_of(table.begin(), table.begin() + bytes, [](char byte) { return byte != 0; });
+}
+
 }  // namespace
 
 std::string lasting_refusal(const loader::GateState& gate) {
@@ -92,6 +113,9 @@ std::string lasting_refusal(const loader::GateState& gate) {
       {loader::kChangedRoot, "the application has changed its root folder (chroot), which a restart cannot do again"},
       {loader::kOwnFilter, "the application has installed a seccomp filter of its own, which nobody can read back to install it again"},
       {loader::kRestricted, "the application has restricted itself (landlock), and nobody can read back how"},
+      {loader::kDispatches, "the application has had its system calls dispatched (PR_SET_SYSCALL_USER_DISPATCH), and nobody can read back how"},
+      {loader::kHasPorts, "the application has asked for input and output ports (iopl, ioperm), which a restart cannot do again"},
+      {loader::kWatchesFolder, "the application has had a folder watched (F_NOTIFY), which a restart cannot do again: inotify can be"},
       {loader::kSessionKeyRing, "the application has joined a session's key ring or put a key into one (keyctl, add_key): a restart has its launcher's"},
       {loader::kProtectionKeys, "the application holds protection keys of memory (pkey_alloc), which cannot be given to it again: free them first"},
   };
@@ -104,6 +128,9 @@ std::string lasting_refusal(const loader::GateState& gate) {
   for (const ParkSlot* slot : parked_threads()) {
     if (slot->has_key_ring) return "the application has a key ring of a thread or of its process (keyctl, add_key), which nothing makes again";
   }
+  if (has_own_segments()) return "the application has segments of its own (modify_ldt), which nothing makes again: remove them first";
+  if (const int thread = thread_with_own_tables(); thread != 0)
+    return "thread " + std::to_string(loader::seen_id(thread)) + " has descriptors or a working directory of its own (clone without CLONE_FILES or CLONE_FS), which cannot be given to it again";
   if (loader::placed_by_kernel()) return "the application has mapped what has no address of its own (a ring of io_uring), which nothing makes again: unmap it first";
   if ((gate.lasting & loader::kTraces) != 0) {
     if (const int process = traced_process(); process != 0)

@@ -349,6 +349,7 @@ int restart() {
   restore_timers(*image);
   queue_process_signals(image->pending_signals());
   lock_future_memory(image->memory_flags());
+  restore_restrictions(image->process());
   if (threads.main() == nullptr) end_main_thread(threads.go());
   become_restored_thread(threads.main());
 }

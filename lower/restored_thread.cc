@@ -3,6 +3,7 @@
 
 #include <asm/prctl.h>
 #include <linux/futex.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <sys/prctl.h>
 
@@ -34,6 +35,22 @@ void set_kernel_state(const RestoredThread& thread) {
   if (state.death_signal != 0) sys::raw(__NR_prctl, PR_SET_PDEATHSIG, state.death_signal);
   const int unset = thread.policy != nullptr ? restore_policy(*thread.policy) : 0;
   if (unset != 0) loader::report("restart", loader::Error{"give a thread its NUMA policy (set_mempolicy) again", unset}.so("goes on as it was launched"));
+}
+
+// Last, because code of ours would not run with all of it.
+void set_rare_state(const image::ThreadState& state) {
+  constexpr uint64_t kSetCpuid = 0x1012;
+  if (state.personality != static_cast<uint32_t>(sys::raw(__NR_personality, 0xffffffff))) sys::raw(__NR_personality, state.personality);
+  if (state.secure_bits != static_cast<uint8_t>(sys::raw(__NR_prctl, PR_GET_SECUREBITS)) &&
+      sys::failed(sys::raw(__NR_prctl, PR_SET_SECUREBITS, state.secure_bits))) {
+    sys::raw(__NR_prctl, PR_SET_KEEPCAPS, (state.secure_bits & SECBIT_KEEP_CAPS) != 0);  // the others are root's
+  }
+  if (state.memory_errors != 0) {
+    const uint64_t policy = state.memory_errors - 1u;
+    sys::raw(__NR_prctl, PR_MCE_KILL, policy == PR_MCE_KILL_DEFAULT ? PR_MCE_KILL_CLEAR : PR_MCE_KILL_SET, policy == PR_MCE_KILL_DEFAULT ? 0 : policy, 0, 0);
+  }
+  if (state.without_tsc != 0) sys::raw(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
+  if (state.without_cpuid != 0) sys::raw(__NR_arch_prctl, kSetCpuid, 0);
 }
 
 // What was pending for this thread alone: only it may queue any siginfo for itself.
@@ -72,6 +89,7 @@ void begin(void* restored_thread) {
   set_kernel_state(*thread);
   queue_signals(*thread);
   while (thread->go->load() == 0) sys::raw(__NR_futex, bits(thread->go), FUTEX_WAIT_PRIVATE, 0, 0);
+  set_rare_state(thread->state);
   mana_return_into_frame(thread->state.context);
 }
 
@@ -87,6 +105,7 @@ void become_restored_thread(RestoredThread* thread) {
   queue_signals(*thread);
   if (thread->upper != nullptr) rebuild(*thread);
   let_go(thread->go);
+  set_rare_state(thread->state);
   mana_return_into_frame(thread->state.context);
 }
 

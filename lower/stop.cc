@@ -7,6 +7,7 @@
 #include <linux/membarrier.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -135,6 +136,19 @@ ParkSlot* service_slot() {
   return nullptr;
 }
 
+bool hidden = false;
+
+void show_to_itself() {
+  if (prctl(PR_GET_DUMPABLE) != 0) return;
+  hidden = true;
+  prctl(PR_SET_DUMPABLE, 1);
+}
+
+void hide_again() {
+  if (hidden) prctl(PR_SET_DUMPABLE, 0);
+  hidden = false;
+}
+
 void wake(ParkSlot* slot) {
   slot->wake.fetch_add(1);
   futex(&slot->wake, FUTEX_WAKE_PRIVATE, 1);
@@ -164,6 +178,7 @@ void request_stop() {
 }
 
 std::vector<NotParked> poll_stop() {
+  show_to_itself();
   arrivals_seen = park_control.arrivals.load();
   std::vector<NotParked> missing;
   for (const pid_t tid : upper_threads()) {
@@ -229,7 +244,10 @@ std::vector<const ParkSlot*> parked_threads() {
   return parked;
 }
 
+bool is_hidden() { return hidden; }
+
 void resume() {
+  hide_again();
   park_control.progressing.store(0);
   park_control.stop.store(0);
   if (park_control.upper != nullptr) park_control.upper->control.stop.store(0);

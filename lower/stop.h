@@ -53,6 +53,10 @@ void take_pending(const ParkSlot* slot, TakenSignals& taken);
 // All parked threads, main thread first.  Valid until resume.
 std::vector<const ParkSlot*> parked_threads();
 
+// The application is not dumpable (PR_SET_DUMPABLE).  An ordinary user's process that is not may not read its own files in /proc, so it is
+// dumpable while it is stopped.  (What the application changes between being asked to stop and being parked is lost.)
+bool is_hidden();
+
 // Clears control.stop and lets everybody go on.
 void resume();
 

@@ -136,6 +136,10 @@ def in_a_group_of_its_own_and_restarted(world, log):
     restarted_alone(world, log, ["own-group"], ["sh", "-c", '"$@"; exit $?', "sh"])
 
 
+def without_memory_to_write_and_execute_restarted(world, log):
+    restarted_alone(world, log, ["restricted"])
+
+
 def with_a_segment_restarted_on_another_host(world, log):
     other_host = ["unshare", "--ipc"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--ipc"]
     if subprocess.run([*other_host, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
@@ -182,6 +186,6 @@ def run(world, report):
         for test in (exit_code, crash, signals, abort, streams, standard_input, environment):
             report.run(f"pass-through/{mpi}/{test.__name__}", test, mpi)
     for test in (without_mpi, what_proc_shows, without_mpi_and_launcher_restarted, without_its_main_thread_restarted, on_a_terminal_and_restarted,
-                 on_its_own_terminal_and_restarted_on_another, in_a_group_of_its_own_and_restarted,
+                 on_its_own_terminal_and_restarted_on_another, in_a_group_of_its_own_and_restarted, without_memory_to_write_and_execute_restarted,
                  with_a_segment_restarted_on_another_host, python_with_mpi4py):
         report.run(f"pass-through/{test.__name__}", test)

@@ -2,6 +2,7 @@
 // A program without MPI: counts up to a checkpoint and on.  With `terminal`: it is in the foreground of its terminal, before and after.
 // It prints what the variable MANA_TEST_SAYS is in the end.  With `streams`: it reads a line before each step and after the last, and says on stdout and stderr what that was.
 // With `own-terminal`: one that it has made itself controls its session.  With `own-group`: it is alone in its process group.
+// With `restricted`: it may have no memory that can be written and executed.
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
 // With `thread`: another thread does so, and the main one has ended.
 // With `connected`: it has a connection to port MANA_TEST_PORT, which must be one that was reset in the end.
@@ -9,6 +10,8 @@
 #include <arpa/inet.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/shm.h>
 #include <termios.h>
@@ -43,6 +46,11 @@ static void on_signal(int number) { signalled = number; }
 static void check_own_group(void) {
   signalled = 0;
   if (getpgrp() != getpid() || kill(0, SIGUSR1) != 0 || signalled != SIGUSR1) exit(25);
+}
+
+static void check_restricted(void) {
+  const void* made = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (made != MAP_FAILED || errno != EACCES) exit(27);
 }
 
 static int* attached(int id) {
@@ -93,6 +101,7 @@ static int count(int argc, char** argv) {
   const int group = argc > 1 && strcmp(argv[1], "own-group") == 0;
   const int master = argc > 1 && strcmp(argv[1], "own-terminal") == 0 ? make_terminal() : -1;
   if (group && (getpgrp() == getpid() || setpgid(0, 0) != 0 || signal(SIGUSR1, on_signal) == SIG_ERR)) return 26;
+  const int restricted = argc > 1 && strcmp(argv[1], "restricted") == 0 && prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0) == 0;  // Linux 6.3
   const int segment = argc > 1 && strcmp(argv[1], "segment") == 0;
   const int id = segment ? make_segment() : -1;
   const int connection = argc > 1 && strcmp(argv[1], "connected") == 0 ? connected() : -1;
@@ -104,6 +113,7 @@ static int count(int argc, char** argv) {
     if (terminal) check_terminal();
     if (master >= 0) check_own_terminal(master);
     if (group) check_own_group();
+    if (restricted) check_restricted();
     rendezvous_announce(&meeting, "alone");
     do turns++;
     while (!rendezvous_over(&meeting));
@@ -113,6 +123,7 @@ static int count(int argc, char** argv) {
   if (streams) echo_line(), echo_line();
   if (master >= 0) check_own_terminal(master);
   if (group) check_own_group();
+  if (restricted) check_restricted();
   char byte;
   if (connection >= 0 && (recv(connection, &byte, 1, 0) != -1 || errno != ECONNRESET || send(connection, "x", 1, MSG_NOSIGNAL) != -1)) return 20;
   // Through `environ`, of which such a program may have its own copy.

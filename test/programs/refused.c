@@ -6,6 +6,7 @@
 // can be.
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
@@ -229,6 +230,17 @@ static long change_process(const char* kind) {
   if (strcmp(kind, "seccomp") == 0) return install_filter();
   if (strcmp(kind, "landlock") == 0) return restrict_itself();
   if (strcmp(kind, "capabilities") == 0) return prctl(PR_CAPBSET_DROP, 25 /* CAP_SYS_TIME */, 0, 0, 0);
+  if (strcmp(kind, "dispatch") == 0) {
+    static char let_through;
+    return prctl(59 /* PR_SET_SYSCALL_USER_DISPATCH */, 1, 0, 0, &let_through);
+  }
+  if (strcmp(kind, "ports") == 0) return syscall(SYS_iopl, 3);
+  if (strcmp(kind, "folder") == 0) return signal(SIGIO, SIG_IGN) == SIG_ERR ? -1 : fcntl(open(meeting.folder, O_RDONLY | O_DIRECTORY), F_NOTIFY, DN_RENAME | DN_MULTISHOT);
+  if (strcmp(kind, "unreadable") == 0) {
+    char* page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    page[0] = 'x';
+    return mprotect(page, 4096, PROT_NONE) != 0 ? -1 : syscall(462 /* mseal */, page, 4096, 0);
+  }
   if (strcmp(kind, "process-keys") == 0) return add_key_to(KEY_SPEC_PROCESS_KEYRING);
   if (strcmp(kind, "session-keys") == 0) return add_key_to(KEY_SPEC_SESSION_KEYRING);
   if (strcmp(kind, "joined-session") == 0) return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
@@ -244,6 +256,39 @@ static void* hold_key(void* kind) {
 static void hold_key_of_thread(char* kind) {
   pthread_t thread;
   if (pthread_create(&thread, NULL, hold_key, kind) != 0 || pthread_join(thread, NULL) != 0) exit(5);
+  meet("undone");
+}
+
+static long set_segment(unsigned size) {
+  const struct {
+    unsigned entry, base, limit, flags;
+  } segment = {0, size != 0 ? 0x1000 : 0, size, size != 0 ? 0x51 : 0x28 /* an empty one */};
+  return syscall(SYS_modify_ldt, 1, &segment, sizeof segment);
+}
+
+static void have_segments(const char* kind) {
+  meet_when_done(kind, set_segment(0xfff));
+  if (set_segment(0) != 0) exit(5);
+  meet("undone");
+}
+
+// A thread that no libc has made: with its own copy of the process's descriptors, or of its working directory.
+static int wait_for_end(void* word) {
+  while (*(volatile int*)word == 0) syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL);
+  return 0;
+}
+
+static void have_own_tables(const char* kind, int shared) {
+  static int over, tid;
+  static uint64_t words[8192];  // stack, and above it what %fs leads to: room for errno below, the thread's own address, the canary
+  uint64_t* self = words + 7168;
+  self[0] = self[2] = (uint64_t)(uintptr_t)self;
+  __asm__("movq %%fs:0x28, %0" : "=r"(self[5]));
+  const int flags = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | shared;
+  meet_when_done(kind, clone(wait_for_end, words + 4096, flags, &over, &tid, self, &tid));
+  over = 1;
+  syscall(SYS_futex, &over, FUTEX_WAKE, 1);
+  for (int now = tid; now != 0; now = *(volatile int*)&tid) syscall(SYS_futex, &tid, FUTEX_WAIT, now, NULL);
   meet("undone");
 }
 
@@ -408,6 +453,12 @@ int main(int argc, char** argv) {
     use_asynchronous_io(argv[1]);
   } else if (strcmp(argv[1], "thread-keys") == 0) {
     hold_key_of_thread(argv[1]);
+  } else if (strcmp(argv[1], "segments") == 0) {
+    have_segments(argv[1]);
+  } else if (strcmp(argv[1], "own-files") == 0) {
+    have_own_tables(argv[1], CLONE_FS);
+  } else if (strcmp(argv[1], "own-folder") == 0) {
+    have_own_tables(argv[1], CLONE_FILES);
   } else if (strcmp(argv[1], "protection-key") == 0) {
     hold_protection_key(argv[1]);
   } else if (strcmp(argv[1], "segment") == 0) {

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <string>
 #include <thread>
 
 #include "test/scenario.h"
@@ -227,6 +229,80 @@ SCENARIO(process_keeps_what_it_asked_for_itself, .ranks = 2) {
   CHECK_EQ(score(), raised);
   CHECK_EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
   set_score(before);
+}
+
+// What hardly anybody asks for.  Of each thread: here the main one and another have asked for different things.
+struct RareState {
+  int personality, keeps_capabilities, memory_errors, tsc;
+  static RareState now() {
+    RareState state{};
+    state.personality = personality_now();
+    state.keeps_capabilities = prctl(PR_GET_KEEPCAPS, 0, 0, 0, 0);
+    state.memory_errors = prctl(PR_MCE_KILL_GET, 0, 0, 0, 0);
+    prctl(PR_GET_TSC, &state.tsc);
+    return state;
+  }
+  static int personality_now() { return ::personality(0xffffffff); }
+  friend bool operator==(const RareState&, const RareState&) = default;
+};
+
+SCENARIO(threads_keep_what_hardly_anybody_asks_for, .ranks = 2) {
+  const RareState before = RareState::now();
+  std::atomic<int> ready{0}, go{0};
+  std::thread other([&] {
+    ::personality(static_cast<unsigned>(before.personality) | STICKY_TIMEOUTS);
+    prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
+    prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
+    const RareState own = RareState::now();
+    CHECK_EQ(own.personality, before.personality | STICKY_TIMEOUTS);
+    CHECK_EQ(own.keeps_capabilities, 1);
+    CHECK_EQ(own.tsc, PR_TSC_SIGSEGV);
+    ready = 1;
+    while (go == 0) sched_yield();
+    CHECK(RareState::now() == own);
+  });
+  while (ready == 0) sched_yield();
+  job.checkpoint_here();
+  go = 1;
+  other.join();
+  CHECK(RareState::now() == before);
+}
+
+SCENARIO(process_keeps_what_hardly_anybody_asks_for, .ranks = 2) {
+  constexpr int kSetMerge = 67, kGetMerge = 68;  // PR_SET_MEMORY_MERGE, Linux 6.4
+  const auto filter = [] {
+    std::string text;
+    std::ifstream("/proc/self/coredump_filter") >> text;
+    return text;
+  };
+  const std::string before = filter();
+  std::ofstream("/proc/self/coredump_filter") << "0x7b";
+  const bool merges = prctl(kSetMerge, 1, 0, 0, 0) == 0;
+  job.checkpoint_here();
+  CHECK_EQ(filter(), "0000007b");
+  if (merges) CHECK_EQ(prctl(kGetMerge, 0, 0, 0, 0), 1);
+  std::ofstream("/proc/self/coredump_filter") << "0x" + before;
+  prctl(kSetMerge, 0, 0, 0, 0);
+}
+
+// Its files in /proc are root's then.
+SCENARIO(process_that_is_not_dumpable_stays_so, .ranks = 1) {
+  CHECK_EQ(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), 0);
+  int ends[2];
+  CHECK_EQ(pipe(ends), 0);
+  std::atomic<long> got{0};
+  std::thread waiting([&] {
+    char byte;
+    got = read(ends[0], &byte, 1);
+  });
+  job.checkpoint_here();
+  CHECK_EQ(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 0);
+  CHECK_EQ(write(ends[1], "x", 1), 1);
+  waiting.join();
+  CHECK_EQ(got.load(), 1);
+  CHECK_EQ(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+  close(ends[0]), close(ends[1]);
 }
 
 }  // namespace

@@ -186,6 +186,26 @@ SCENARIO(guards_stay_guards_and_keep_what_is_behind_them, .ranks = 2) {
   munmap(never, 1 << 20);
 }
 
+// It stays there for good: nobody can unmap it.
+SCENARIO(sealed_memory_stays_sealed, .ranks = 2) {
+  constexpr long kSeal = 462;  // mseal, Linux 6.10
+  char* sealed = map(3 * kPage);
+  fill(sealed, 3 * kPage, 8);
+  mprotect(sealed + kPage, kPage, PROT_READ);
+  char* never = map(kPage, PROT_NONE);
+  const bool can_seal = syscall(kSeal, sealed, 2 * kPage, 0) == 0 && syscall(kSeal, never, kPage, 0) == 0;
+  job.checkpoint_here();
+  CHECK(is_filled(sealed, 3 * kPage, 8));
+  CHECK_EQ(mprotect(sealed + 2 * kPage, kPage, PROT_READ), 0);
+  if (can_seal) {
+    CHECK_EQ(munmap(sealed, kPage), -1);
+    CHECK_EQ(mprotect(sealed + kPage, kPage, PROT_READ | PROT_WRITE), -1);
+    CHECK_EQ(errno, EPERM);
+    CHECK_EQ(munmap(never, kPage), -1);
+  }
+  CHECK_EQ(munmap(sealed + 2 * kPage, kPage), 0);
+}
+
 SCENARIO(light_guards_stay_guards, .ranks = 2) {
   constexpr int kInstallGuard = 102, kRemoveGuard = 103;  // Linux 6.13
   char* stretch = map(64 * kPage);
