@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What memory shows: through each mapping of it the same, zeroes once it was given away, and to ps what it did.
 #include <alloca.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -149,6 +150,30 @@ SCENARIO(advice_is_taken_as_before_when_it_comes_after, .ranks = 2) {
   }
   munmap(wiped, kBytes);
   munmap(guarded, kBytes);
+}
+
+SCENARIO(what_was_said_of_memory_stays_when_it_is_given_away, .ranks = 2) {
+  constexpr std::size_t kBytes = 8 << 20, kQuarter = kBytes / 4, kLocked = 4 * kPage;
+  constexpr int kDontNeedLocked = 24;  // Linux 5.18
+  char* memory = map(kBytes);
+  fill(memory, kBytes, 7);
+  CHECK_EQ(madvise(memory, kQuarter, MADV_DONTDUMP), 0);
+  job.checkpoint_here();
+  CHECK_EQ(madvise(memory + kQuarter, kQuarter, MADV_DONTFORK), 0);
+  CHECK_EQ(mlock(memory + 2 * kQuarter, kLocked), 0);
+  unsigned long policy[2] = {MPOL_BIND, 1};
+  const bool bound = syscall(SYS_mbind, memory + 3 * kQuarter, kQuarter, policy[0], &policy[1], 64 + 1, 0) == 0;  // a container may not let it
+  for (const std::size_t at : {std::size_t{0}, kQuarter, 3 * kQuarter}) CHECK_EQ(madvise(memory + at, kQuarter, MADV_DONTNEED), 0);
+  if (madvise(memory + 2 * kQuarter, kQuarter, kDontNeedLocked) == 0) CHECK(is_zero(memory, kBytes));
+  for (int turn = 0; turn < 2; turn++) {
+    CHECK(has_flag(memory, "dd") && has_flag(memory + kQuarter, "dc") && has_flag(memory + 2 * kQuarter, "lo"));
+    CHECK(!has_flag(memory + kQuarter, "dd") && !has_flag(memory + 2 * kQuarter, "dc") && !has_flag(memory + 2 * kQuarter + kLocked, "lo"));
+    int mode = 0;
+    if (bound) CHECK_EQ(syscall(SYS_get_mempolicy, &mode, nullptr, 0, memory + 3 * kQuarter, MPOL_F_ADDR), 0);
+    if (bound) CHECK_EQ(mode, MPOL_BIND);
+    job.checkpoint_here();
+  }
+  munmap(memory, kBytes);
 }
 
 SCENARIO(memory_with_holes_that_is_given_away_is_zero, .ranks = 2) {
