@@ -85,6 +85,7 @@ void tell_unmap(uint64_t address, uint64_t length);
 // that becomes such memory as the application had.
 bool comes_from_image(uint64_t address, uint64_t length);
 void note_moved(const MapsLine& piece);  // where it lies now
+void say_the_same(uint64_t address, Region of);  // what the application has said of that (madvise, mlock, mbind)
 void prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice);
 
 // --- signals (gate_signals.cc)

@@ -139,6 +139,8 @@ bool comes_from_image(uint64_t address, uint64_t length) {
   return false;
 }
 
+void say_the_same(uint64_t address, Region of) { Said(address).say_again(of); }
+
 void prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
   const Region range{address, page_up(address + length)};
   if (page_down(address) != address || range.high <= range.low || !was_mapped(range)) return;

@@ -90,7 +90,10 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
   if (target == 0) {
     if (new_length == old_length) return static_cast<long>(old);
     const long grown = sys::mmap(old + old_length, new_length - old_length, piece.protection, kAnonymous | MAP_FIXED_NOREPLACE);
-    if (!sys::failed(grown)) return static_cast<long>(old);
+    if (!sys::failed(grown)) {
+      say_the_same(old + kept - kPage, {old + old_length, old + new_length});
+      return static_cast<long>(old);
+    }
     if (!may_move) return -ENOMEM;
   }
   const long place = target != 0 ? sys::mmap(target, new_length, piece.protection, kAnonymous | MAP_FIXED)
@@ -107,6 +110,7 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
     done = end;
   }
   if (kept < old_length) sys::munmap(old + kept, old_length - kept);
+  if (kept < new_length) say_the_same(at + kept - kPage, {at + kept, at + new_length});
   return place;
 }
 

@@ -176,6 +176,21 @@ SCENARIO(what_was_said_of_memory_stays_when_it_is_given_away, .ranks = 2) {
   munmap(memory, kBytes);
 }
 
+SCENARIO(what_was_said_of_memory_is_true_of_what_it_grows_by, .ranks = 2) {
+  constexpr std::size_t kBytes = 4 << 20;
+  char* memory = map(kBytes);
+  char* room = map(4 * kBytes);
+  fill(memory, kBytes, 7);
+  CHECK_EQ(madvise(memory, kBytes, MADV_DONTDUMP), 0);
+  job.checkpoint_here();
+  auto* there = reinterpret_cast<char*>(syscall(SYS_mremap, memory, kBytes, 2 * kBytes, MREMAP_MAYMOVE | MREMAP_FIXED, room));
+  CHECK(there == room && is_filled(there, kBytes, 7) && is_zero(there + kBytes, kBytes));
+  CHECK_EQ(munmap(there + 2 * kBytes, kBytes), 0);
+  CHECK(reinterpret_cast<char*>(syscall(SYS_mremap, there, 2 * kBytes, 3 * kBytes, 0)) == there);
+  for (int piece = 0; piece < 4; piece++) CHECK_EQ(has_flag(there + piece * kBytes, "dd"), piece < 3);
+  munmap(there, 4 * kBytes);
+}
+
 SCENARIO(memory_with_holes_that_is_given_away_is_zero, .ranks = 2) {
   constexpr std::size_t kBytes = 8 << 20;
   char* memory = map(kBytes);
