@@ -53,6 +53,7 @@ KINDS = {
     "seccomp": Kind("seccomp filter", can_be_undone=False),
     "landlock": Kind("landlock", can_be_undone=False),
     "capabilities": Kind("capabilities", can_be_undone=False),
+    "early-capabilities": Kind("capabilities", can_be_undone=False),
     "aio": Kind("io_setup"),
     "thread-keys": Kind("a key ring of a thread or of its process"),
     "process-keys": Kind("a key ring of a thread or of its process", can_be_undone=False),
