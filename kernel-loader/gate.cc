@@ -85,6 +85,8 @@ long do_call(CaughtCall& call) {
     case __NR_mlockall:
     case __NR_munlockall:
       return do_flag_memory(call);
+    case kProcessMadvise:
+      return do_process_madvise(call);
     case __NR_rt_sigaction:
       return do_rt_sigaction(call);
     case __NR_rt_sigprocmask:

@@ -141,25 +141,26 @@ bool comes_from_image(uint64_t address, uint64_t length) {
 
 void say_the_same(uint64_t address, Region of) { Said(address).say_again(of); }
 
-void prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
+bool prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
   const Region range{address, page_up(address + length)};
-  if (page_down(address) != address || range.high <= range.low || !was_mapped(range)) return;
+  if (page_down(address) != address || range.high <= range.low || !was_mapped(range)) return false;
   const bool is_given_away = gives_away(address, advice);
-  if (!is_given_away && advice != MADV_WIPEONFORK) return;
+  if (!is_given_away && advice != MADV_WIPEONFORK) return false;
   tell_unmap(address, length);
   if (is_given_away) {
     // What the kernel does not give away (it is locked, say) stays; where a part is not mapped, the rest goes.  Of a file it gives
     // nothing away freely.
     const long given = sys::raw(__NR_madvise, address, length, advice == kDontNeedLocked ? advice : uint64_t{MADV_DONTNEED});
-    if (sys::failed(given) && given != -ENOMEM) return;
+    if (sys::failed(given) && given != -ENOMEM) return false;
   }
   for (MapsLine piece; next_piece(range, piece);) {
     const Said said(piece.region.low);
-    if (!(is_given_away ? replace_by_zeroes(piece) : replace_by_copy(piece))) return;
+    if (!(is_given_away ? replace_by_zeroes(piece) : replace_by_copy(piece))) return true;
     said.say_again(piece.region);
   }
   const Hold hold(fork_local().action_lock);
   forget(range);
+  return true;
 }
 
 }  // namespace mana::loader

@@ -2,6 +2,7 @@
 // Memory calls of the upper half: what the kernel would place by itself goes into the arena.
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/uio.h>
 
 #include <atomic>
 #include <cerrno>
@@ -275,6 +276,21 @@ long do_flag_memory(CaughtCall& call) {
     flags = (flags & kMemoryFlagsWereUsed) | ((all & MCL_FUTURE) != 0 ? all << kLockAllShift : 0);
   }
   flags |= kMemoryFlagsWereUsed;
+  return got;
+}
+
+// What it gives away (Linux 6.13, and of no other process) reads as the image has it for a moment.
+long do_process_madvise(CaughtCall& call) {
+  const long got = call.pass();
+  const uint64_t advice = call.argument(3);
+  if (sys::failed(got)) return got;
+  if (advice >= MADV_DONTFORK && in_original_process()) live_state().memory_flags |= kMemoryFlagsWereUsed;
+  const auto* range = sys::pointer<const iovec>(call.argument(1));
+  for (auto left = static_cast<uint64_t>(got); left > 0; range++) {
+    const uint64_t length = range->iov_len < left ? range->iov_len : left;
+    if (prepare_image_memory(sys::bits(range->iov_base), length, advice)) sys::raw(__NR_madvise, sys::bits(range->iov_base), length, advice);
+    left -= length;
+  }
   return got;
 }
 

@@ -4,6 +4,7 @@
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <vector>
 
 #include "test/scenario.h"
 #include "test/scenarios/memory.h"
@@ -189,6 +191,33 @@ SCENARIO(what_was_said_of_memory_is_true_of_what_it_grows_by, .ranks = 2) {
   CHECK(reinterpret_cast<char*>(syscall(SYS_mremap, there, 2 * kBytes, 3 * kBytes, 0)) == there);
   for (int piece = 0; piece < 4; piece++) CHECK_EQ(has_flag(there + piece * kBytes, "dd"), piece < 3);
   munmap(there, 4 * kBytes);
+}
+
+SCENARIO(memory_given_away_in_pieces_is_zero, .ranks = 2) {
+  constexpr std::size_t kBytes = 8 << 20, kQuarter = kBytes / 4;
+  constexpr long kProcessMadvise = 440, kPidfdOpen = 434;
+  char* memory = map(kBytes);
+  char* kept = map(kBytes);
+  fill(memory, kBytes, 7);
+  fill(kept, kBytes, 8);
+  const auto advise = [&](std::vector<iovec> pieces, int advice) {
+    const int self = static_cast<int>(syscall(kPidfdOpen, getpid(), 0));
+    const long got = syscall(kProcessMadvise, self, pieces.data(), pieces.size(), advice, 0);
+    if (got < 0) CHECK(errno == EINVAL || errno == ENOSYS || errno == EPERM);  // before Linux 6.13 not for oneself
+    close(self);
+    return got;
+  };
+  const bool flagged = advise({{kept, kQuarter}}, MADV_DONTDUMP) > 0;
+  job.checkpoint_here();
+  const long given = advise({{memory, kQuarter}, {memory + 2 * kQuarter, kQuarter}}, MADV_DONTNEED);
+  if (given > 0) {
+    CHECK_EQ(given, static_cast<long>(2 * kQuarter));
+    CHECK(is_zero(memory, kQuarter) && memory[kQuarter] != 0 && is_zero(memory + 2 * kQuarter, kQuarter) && memory[3 * kQuarter] != 0);
+  }
+  CHECK(is_filled(kept, kBytes, 8));
+  CHECK_EQ(has_flag(kept, "dd"), flagged);
+  munmap(memory, kBytes);
+  munmap(kept, kBytes);
 }
 
 SCENARIO(memory_with_holes_that_is_given_away_is_zero, .ranks = 2) {
