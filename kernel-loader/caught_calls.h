@@ -65,6 +65,7 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
 
 inline constexpr uint32_t kSetHomeNode = 450;  // set_mempolicy_home_node, Linux 5.17
 inline constexpr uint32_t kSealMemory = 462;   // mseal, Linux 6.10
+inline constexpr uint32_t kProcessMadvise = 440;
 inline constexpr uint32_t kEpollPwait2 = 441, kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
 
 // Calls that wait for a span whose rest the kernel does not tell (gate_spans.cc).  Those with milliseconds only from here on: a shorter span
@@ -225,6 +226,9 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_close_range, Catch::lower_last},
     {__NR_openat2},
     in_restarted_if(__NR_faccessat2, 0, static_cast<uint32_t>(AT_FDCWD)),
+    // As madvise.
+    {kProcessMadvise, Catch::argument_between, 3, 10 /* MADV_DONTFORK */, 102 /* MADV_GUARD_INSTALL */},
+    {kProcessMadvise, Catch::argument_between, 3, 4 /* MADV_DONTNEED */, 9 /* MADV_REMOVE */, In::restarted},
     {kEpollPwait2, Catch::argument_set, 4},
     {kEpollPwait2, Catch::argument_set, 3},
     {kLandlockRestrictSelf},

@@ -86,6 +86,8 @@ long do_call(CaughtCall& call) {
     case __NR_munlockall:
     case kSealMemory:
       return do_flag_memory(call);
+    case kProcessMadvise:
+      return do_process_madvise(call);
     case __NR_rt_sigaction:
       return do_rt_sigaction(call);
     case __NR_rt_sigprocmask:

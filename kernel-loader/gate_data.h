@@ -79,13 +79,15 @@ long do_brk(CaughtCall& call);
 long do_shmat(CaughtCall& call);
 long do_shmdt(CaughtCall& call);
 long do_flag_memory(CaughtCall& call);  // madvise, mlock, mlock2, mlockall, munlockall
+long do_process_madvise(CaughtCall& call);
 // Before memory goes away, or something else comes into its place.  A forked child has no MPI library that could want to know.
 void tell_unmap(uint64_t address, uint64_t length);
 // After a restart (gate_image_memory.cc): a part of the range is mapped from the image; before the advice is given, what it concerns of
 // that becomes such memory as the application had.
 bool comes_from_image(uint64_t address, uint64_t length);
 void note_moved(const MapsLine& piece);  // where it lies now
-void prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice);
+void say_the_same(uint64_t address, Region of);  // what the application has said of that (madvise, mlock, mbind)
+bool prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice);  // true: a part of it does
 
 // --- signals (gate_signals.cc)
 long do_rt_sigaction(CaughtCall& call);

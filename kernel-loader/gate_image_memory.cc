@@ -2,6 +2,7 @@
 // After a restart large memory is a private mapping of the image (image_placer.cc), which the application must not notice.  What it gives
 // away of it must read as zeroes, where the kernel would show what the image has there; and some advice is for anonymous memory alone.
 // Left as of a file: MADV_COLLAPSE (EINVAL), because memory that is in use cannot be replaced by a copy.
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -53,7 +54,32 @@ bool next_piece(Region range, MapsLine& piece) {
   return false;
 }
 
-// Flags that madvise or mlock have left on it go with it.
+// What the application has said of a piece, which what takes its place must have, too.
+class Said {
+ public:
+  explicit Said(uint64_t address) {
+    if ((live_state().memory_flags & kMemoryFlagsWereUsed) != 0) words_ = flag_words(address, "dddcwfhgnhmglo");
+    if ((lasting_effects() & kMemoryPolicies) != 0)
+      sys::raw(__NR_get_mempolicy, sys::bits(&policy_), sys::bits(nodes_), kMostNodes, address, MPOL_F_ADDR);
+  }
+  void say_again(Region piece) const {
+    constexpr uint64_t kAdvices[] = {MADV_DONTDUMP, MADV_DONTFORK, MADV_WIPEONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_MERGEABLE};
+    constexpr uint32_t kLocked = 1 << 6;
+    const uint64_t length = piece.high - piece.low;
+    for (int i = 0; words_ >> i != 0 && i < 6; i++) {
+      if ((words_ >> i & 1) != 0) sys::raw(__NR_madvise, piece.low, length, kAdvices[i]);
+    }
+    if (policy_ != MPOL_DEFAULT) sys::raw(__NR_mbind, piece.low, length, static_cast<uint64_t>(policy_), sys::bits(nodes_), kMostNodes, 0);
+    if ((words_ & kLocked) != 0) sys::raw(__NR_mlock2, piece.low, length, MLOCK_ONFAULT);  // what was given away does not come at once
+  }
+
+ private:
+  static constexpr uint64_t kMostNodes = 1024 + 1;  // as the kernel counts
+  uint32_t words_ = 0;
+  int policy_ = MPOL_DEFAULT;
+  uint64_t nodes_[16] = {};
+};
+
 bool replace_by_zeroes(const MapsLine& piece) {
   return !sys::failed(sys::mmap(piece.region.low, piece.region.high - piece.region.low, piece.protection, kAnonymous | MAP_FIXED));
 }
@@ -113,23 +139,28 @@ bool comes_from_image(uint64_t address, uint64_t length) {
   return false;
 }
 
-void prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
+void say_the_same(uint64_t address, Region of) { Said(address).say_again(of); }
+
+bool prepare_image_memory(uint64_t address, uint64_t length, uint64_t advice) {
   const Region range{address, page_up(address + length)};
-  if (page_down(address) != address || range.high <= range.low || !was_mapped(range)) return;
+  if (page_down(address) != address || range.high <= range.low || !was_mapped(range)) return false;
   const bool is_given_away = gives_away(address, advice);
-  if (!is_given_away && advice != MADV_WIPEONFORK) return;
+  if (!is_given_away && advice != MADV_WIPEONFORK) return false;
   tell_unmap(address, length);
   if (is_given_away) {
     // What the kernel does not give away (it is locked, say) stays; where a part is not mapped, the rest goes.  Of a file it gives
     // nothing away freely.
     const long given = sys::raw(__NR_madvise, address, length, advice == kDontNeedLocked ? advice : uint64_t{MADV_DONTNEED});
-    if (sys::failed(given) && given != -ENOMEM) return;
+    if (sys::failed(given) && given != -ENOMEM) return false;
   }
   for (MapsLine piece; next_piece(range, piece);) {
-    if (!(is_given_away ? replace_by_zeroes(piece) : replace_by_copy(piece))) return;
+    const Said said(piece.region.low);
+    if (!(is_given_away ? replace_by_zeroes(piece) : replace_by_copy(piece))) return true;
+    said.say_again(piece.region);
   }
   const Hold hold(fork_local().action_lock);
   forget(range);
+  return true;
 }
 
 }  // namespace mana::loader

@@ -2,6 +2,7 @@
 // Memory calls of the upper half: what the kernel would place by itself goes into the arena.
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/uio.h>
 
 #include <atomic>
 #include <cerrno>
@@ -90,7 +91,10 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
   if (target == 0) {
     if (new_length == old_length) return static_cast<long>(old);
     const long grown = sys::mmap(old + old_length, new_length - old_length, piece.protection, kAnonymous | MAP_FIXED_NOREPLACE);
-    if (!sys::failed(grown)) return static_cast<long>(old);
+    if (!sys::failed(grown)) {
+      say_the_same(old + kept - kPage, {old + old_length, old + new_length});
+      return static_cast<long>(old);
+    }
     if (!may_move) return -ENOMEM;
   }
   const long place = target != 0 ? sys::mmap(target, new_length, piece.protection, kAnonymous | MAP_FIXED)
@@ -107,6 +111,7 @@ long remap_pieces(uint64_t old, uint64_t old_length, uint64_t new_length, uint64
     done = end;
   }
   if (kept < old_length) sys::munmap(old + kept, old_length - kept);
+  if (kept < new_length) say_the_same(at + kept - kPage, {at + kept, at + new_length});
   return place;
 }
 
@@ -271,6 +276,21 @@ long do_flag_memory(CaughtCall& call) {
     flags = (flags & kMemoryFlagsWereUsed) | ((all & MCL_FUTURE) != 0 ? all << kLockAllShift : 0);
   }
   flags |= kMemoryFlagsWereUsed;
+  return got;
+}
+
+// What it gives away (Linux 6.13, and of no other process) reads as the image has it for a moment.
+long do_process_madvise(CaughtCall& call) {
+  const long got = call.pass();
+  const uint64_t advice = call.argument(3);
+  if (sys::failed(got)) return got;
+  if (advice >= MADV_DONTFORK && in_original_process()) live_state().memory_flags |= kMemoryFlagsWereUsed;
+  const auto* range = sys::pointer<const iovec>(call.argument(1));
+  for (auto left = static_cast<uint64_t>(got); left > 0; range++) {
+    const uint64_t length = range->iov_len < left ? range->iov_len : left;
+    if (prepare_image_memory(sys::bits(range->iov_base), length, advice)) sys::raw(__NR_madvise, sys::bits(range->iov_base), length, advice);
+    left -= length;
+  }
   return got;
 }
 

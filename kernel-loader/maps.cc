@@ -8,7 +8,7 @@
 
 namespace mana::loader {
 
-MapsReader::MapsReader() : descriptor_(static_cast<int>(open_above("/proc/thread-self/maps"))) {}
+MapsReader::MapsReader(const char* file) : descriptor_(static_cast<int>(open_above(file))) {}
 
 MapsReader::~MapsReader() {
   if (ok()) sys::close(descriptor_);
@@ -51,6 +51,27 @@ bool MapsReader::next(MapsLine& line) {
     }
   }
   return any;
+}
+
+// "VmFlags: rd wr mr": of all names this one ends so.
+uint32_t flag_words(uint64_t address, const char* words) {
+  MapsReader maps("/proc/thread-self/smaps");
+  MapsLine line;
+  while (maps.next(line) && (line.region.low == 0 || address < line.region.low || address >= line.region.high)) {
+  }
+  uint32_t found = 0;
+  bool inside = false;
+  char last[2] = {};
+  for (char c; maps.letter(c);) {
+    for (int i = 0; inside && (c == ' ' || c == '\n') && words[2 * i] != 0; i++) {
+      if (words[2 * i] == last[0] && words[2 * i + 1] == last[1]) found |= uint32_t{1} << i;
+    }
+    if (c == '\n' && inside) break;
+    if (c == ':') inside = last[0] == 'g' && last[1] == 's';
+    last[0] = last[1];
+    last[1] = c;
+  }
+  return found;
 }
 
 }  // namespace mana::loader

@@ -19,6 +19,7 @@
 #include "kernel-loader/layout.h"
 #include "kernel-loader/system_v.h"
 #include "lower/stop.h"
+#include "lower/threads.h"
 
 namespace mana::lower {
 namespace {
@@ -77,9 +78,10 @@ std::string credentials_of(const std::string& task) {
   return all;
 }
 
-// A libc changes them in the threads that it has made: those of the lower half have what the process was launched with.
+// A libc changes them in the threads that it has made, which those of the lower half are not; but the agent's was made in MPI_Init.
 bool credentials_changed() {
-  return credentials_of("/proc/thread-self") != credentials_of("/proc/self/task/" + std::to_string(getpid()));
+  const auto of = [](pid_t thread) { return credentials_of("/proc/self/task/" + std::to_string(thread)); };
+  return of(lending_thread()) != of(getpid());
 }
 
 // Thread 0: none has tables of its own.  (Where the kernel or a container does not let them be compared, nobody can know.)

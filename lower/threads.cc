@@ -132,7 +132,10 @@ Shadow* free_shadow() {
   return made;
 }
 
+std::atomic<pid_t> lender_tid{0};
+
 void* lender_main(void*) {
+  lender_tid.store(gettid());
   for (;;) {
     serve_lending([](ThreadRecord* record, pid_t tid) { return lend(record, tid); },
                   [](int code) {
@@ -169,6 +172,7 @@ bool start_memory_thread() {
 }
 
 uint64_t main_lower_fs() { return main_fs; }
+pid_t lending_thread() { return lender_tid.load(); }
 
 bool set_fs_by_call() {
   constexpr unsigned long kFsgsbase = 2;  // HWCAP2_FSGSBASE: CPUID alone does not say that the kernel has enabled it

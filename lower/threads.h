@@ -16,6 +16,8 @@ namespace mana::lower {
 // On the main thread, before the application and before MPI_Init.  Unregisters restartable sequences of the lower libc for
 // this thread: a task has one such area, and it is the application's.
 void start_lending();
+// The thread that lends: made before the application could change anything, so it has what the process was launched with.  0: not yet.
+pid_t lending_thread();
 
 // %fs base of the lower main thread.
 uint64_t main_lower_fs();

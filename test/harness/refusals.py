@@ -60,6 +60,7 @@ KINDS = {
     "own-files": Kind("clone without CLONE_FILES"),
     "own-folder": Kind("clone without CLONE_FILES or CLONE_FS"),
     "unreadable": Kind("sealed memory (mseal) that cannot be read", can_be_undone=False),
+    "early-capabilities": Kind("capabilities", can_be_undone=False),
     "aio": Kind("io_setup"),
     "thread-keys": Kind("a key ring of a thread or of its process"),
     "process-keys": Kind("a key ring of a thread or of its process", can_be_undone=False),

@@ -223,13 +223,15 @@ static void keep_mapped(const char* kind, void* mapped) {
 
 static long add_key_to(int ring) { return syscall(SYS_add_key, "user", "mana-test", "x", 1, ring); }
 
+static long drop_capability(void) { return prctl(PR_CAPBSET_DROP, 25 /* CAP_SYS_TIME */, 0, 0, 0); }
+
 static long change_process(const char* kind) {
   if (strcmp(kind, "unshare") == 0) return unshare(CLONE_FS);
   if (strcmp(kind, "setns") == 0) return enter_own_namespace();
   if (strcmp(kind, "chroot") == 0) return chroot("/");
   if (strcmp(kind, "seccomp") == 0) return install_filter();
   if (strcmp(kind, "landlock") == 0) return restrict_itself();
-  if (strcmp(kind, "capabilities") == 0) return prctl(PR_CAPBSET_DROP, 25 /* CAP_SYS_TIME */, 0, 0, 0);
+  if (strcmp(kind, "capabilities") == 0) return drop_capability();
   if (strcmp(kind, "dispatch") == 0) {
     static char let_through;
     return prctl(59 /* PR_SET_SYSCALL_USER_DISPATCH */, 1, 0, 0, &let_through);
@@ -422,6 +424,9 @@ static void spawn_child(char* program, const char* kind) {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
+  const int is_early = strcmp(argv[1], "early-capabilities") == 0;
+  const long early = is_early ? drop_capability() : 0;
+  const int early_error = errno;
   MPI_Init(&argc, &argv);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   meeting = rendezvous_open(rank);
@@ -451,6 +456,9 @@ int main(int argc, char** argv) {
     keep_ring(argv[1]);
   } else if (strcmp(argv[1], "aio") == 0) {
     use_asynchronous_io(argv[1]);
+  } else if (is_early) {
+    errno = early_error;
+    meet_when_done(argv[1], early);
   } else if (strcmp(argv[1], "thread-keys") == 0) {
     hold_key_of_thread(argv[1]);
   } else if (strcmp(argv[1], "segments") == 0) {

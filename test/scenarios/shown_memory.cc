@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What memory shows: through each mapping of it the same, zeroes once it was given away, and to ps what it did.
 #include <alloca.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <vector>
 
 #include "test/scenario.h"
 #include "test/scenarios/memory.h"
@@ -149,6 +152,72 @@ SCENARIO(advice_is_taken_as_before_when_it_comes_after, .ranks = 2) {
   }
   munmap(wiped, kBytes);
   munmap(guarded, kBytes);
+}
+
+SCENARIO(what_was_said_of_memory_stays_when_it_is_given_away, .ranks = 2) {
+  constexpr std::size_t kBytes = 8 << 20, kQuarter = kBytes / 4, kLocked = 4 * kPage;
+  constexpr int kDontNeedLocked = 24;  // Linux 5.18
+  char* memory = map(kBytes);
+  fill(memory, kBytes, 7);
+  CHECK_EQ(madvise(memory, kQuarter, MADV_DONTDUMP), 0);
+  job.checkpoint_here();
+  CHECK_EQ(madvise(memory + kQuarter, kQuarter, MADV_DONTFORK), 0);
+  CHECK_EQ(mlock(memory + 2 * kQuarter, kLocked), 0);
+  unsigned long policy[2] = {MPOL_BIND, 1};
+  const bool bound = syscall(SYS_mbind, memory + 3 * kQuarter, kQuarter, policy[0], &policy[1], 64 + 1, 0) == 0;  // a container may not let it
+  for (const std::size_t at : {std::size_t{0}, kQuarter, 3 * kQuarter}) CHECK_EQ(madvise(memory + at, kQuarter, MADV_DONTNEED), 0);
+  if (madvise(memory + 2 * kQuarter, kQuarter, kDontNeedLocked) == 0) CHECK(is_zero(memory, kBytes));
+  for (int turn = 0; turn < 2; turn++) {
+    CHECK(has_flag(memory, "dd") && has_flag(memory + kQuarter, "dc") && has_flag(memory + 2 * kQuarter, "lo"));
+    CHECK(!has_flag(memory + kQuarter, "dd") && !has_flag(memory + 2 * kQuarter, "dc") && !has_flag(memory + 2 * kQuarter + kLocked, "lo"));
+    int mode = 0;
+    if (bound) CHECK_EQ(syscall(SYS_get_mempolicy, &mode, nullptr, 0, memory + 3 * kQuarter, MPOL_F_ADDR), 0);
+    if (bound) CHECK_EQ(mode, MPOL_BIND);
+    job.checkpoint_here();
+  }
+  munmap(memory, kBytes);
+}
+
+SCENARIO(what_was_said_of_memory_is_true_of_what_it_grows_by, .ranks = 2) {
+  constexpr std::size_t kBytes = 4 << 20;
+  char* memory = map(kBytes);
+  char* room = map(4 * kBytes);
+  fill(memory, kBytes, 7);
+  CHECK_EQ(madvise(memory, kBytes, MADV_DONTDUMP), 0);
+  job.checkpoint_here();
+  auto* there = reinterpret_cast<char*>(syscall(SYS_mremap, memory, kBytes, 2 * kBytes, MREMAP_MAYMOVE | MREMAP_FIXED, room));
+  CHECK(there == room && is_filled(there, kBytes, 7) && is_zero(there + kBytes, kBytes));
+  CHECK_EQ(munmap(there + 2 * kBytes, kBytes), 0);
+  CHECK(reinterpret_cast<char*>(syscall(SYS_mremap, there, 2 * kBytes, 3 * kBytes, 0)) == there);
+  for (int piece = 0; piece < 4; piece++) CHECK_EQ(has_flag(there + piece * kBytes, "dd"), piece < 3);
+  munmap(there, 4 * kBytes);
+}
+
+SCENARIO(memory_given_away_in_pieces_is_zero, .ranks = 2) {
+  constexpr std::size_t kBytes = 8 << 20, kQuarter = kBytes / 4;
+  constexpr long kProcessMadvise = 440, kPidfdOpen = 434;
+  char* memory = map(kBytes);
+  char* kept = map(kBytes);
+  fill(memory, kBytes, 7);
+  fill(kept, kBytes, 8);
+  const auto advise = [&](std::vector<iovec> pieces, int advice) {
+    const int self = static_cast<int>(syscall(kPidfdOpen, getpid(), 0));
+    const long got = syscall(kProcessMadvise, self, pieces.data(), pieces.size(), advice, 0);
+    if (got < 0) CHECK(errno == EINVAL || errno == ENOSYS || errno == EPERM);  // before Linux 6.13 not for oneself
+    close(self);
+    return got;
+  };
+  const bool flagged = advise({{kept, kQuarter}}, MADV_DONTDUMP) > 0;
+  job.checkpoint_here();
+  const long given = advise({{memory, kQuarter}, {memory + 2 * kQuarter, kQuarter}}, MADV_DONTNEED);
+  if (given > 0) {
+    CHECK_EQ(given, static_cast<long>(2 * kQuarter));
+    CHECK(is_zero(memory, kQuarter) && memory[kQuarter] != 0 && is_zero(memory + 2 * kQuarter, kQuarter) && memory[3 * kQuarter] != 0);
+  }
+  CHECK(is_filled(kept, kBytes, 8));
+  CHECK_EQ(has_flag(kept, "dd"), flagged);
+  munmap(memory, kBytes);
+  munmap(kept, kBytes);
 }
 
 SCENARIO(memory_with_holes_that_is_given_away_is_zero, .ranks = 2) {
