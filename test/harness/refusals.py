@@ -32,6 +32,8 @@ KINDS = {
     "passed": Kind("descriptors are on their way in it"),
     "watched": Kind("it watches an open file whose number"),
     "waiting": Kind("a connection of the application's own waits in it to be accepted"),
+    "program": Kind("socket: a BPF program is attached to it"),
+    "sources": Kind("socket: it has joined a multicast group for some of its sources"),
     "removed-device": Kind("its name leads to no device, or to another one, now"),
     "unread": Kind("inotify: it has events that were not read yet"),
     "fanotify": Kind("fanotify"),
