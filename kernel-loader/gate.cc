@@ -144,6 +144,7 @@ long do_call(CaughtCall& call) {
     case __NR_setns:
     case __NR_seccomp:
     case __NR_io_setup:
+    case __NR_setsockopt:
     case kLandlockRestrictSelf:
       return do_lasting(call);
     case __NR_rseq:

@@ -146,7 +146,7 @@ inline constexpr uint64_t kMemoryFlagsWereUsed = 1;
 inline constexpr int kLockAllShift = 8;
 // What the application has done that no restart brings back (gate_lasting.cc).
 inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16,
-                          kRestricted = 32, kAsynchronousIo = 64;
+                          kRestricted = 32, kAsynchronousIo = 64, kChoosesSocket = 128;
 
 static_assert(sizeof(GateState) % 8 == 0);
 

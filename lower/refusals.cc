@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/system_v.h"
 
@@ -49,6 +51,16 @@ int traced_process() {
     }
   }
   return 0;
+}
+
+// Sockets that may have one port together, among which a program may choose.
+bool shares_port() {
+  for (const int number : numbers_in("/proc/thread-self/fd")) {
+    int shares = 0;
+    socklen_t length = sizeof shares;
+    if (number < loader::first_lower_descriptor() && getsockopt(number, SOL_SOCKET, SO_REUSEPORT, &shares, &length) == 0 && shares != 0) return true;
+  }
+  return false;
 }
 
 bool has_asynchronous_io() {
@@ -98,6 +110,8 @@ std::string lasting_refusal(const loader::GateState& gate) {
   if (credentials_changed()) return "the application has changed its user, groups or capabilities since it was launched: a restart has its launcher's";
   if ((gate.lasting & loader::kAsynchronousIo) != 0 && has_asynchronous_io())
     return "the application has a context of asynchronous input and output (io_setup), which nothing makes again: destroy it first";
+  if ((gate.lasting & loader::kChoosesSocket) != 0 && shares_port())
+    return "the application has let a program choose among sockets that share a port (SO_ATTACH_REUSEPORT_CBPF), and nobody can read it back: close them first";
   if (loader::placed_by_kernel()) return "the application has mapped what has no address of its own (a ring of io_uring), which nothing makes again: unmap it first";
   if ((gate.lasting & loader::kTraces) != 0) {
     if (const int process = traced_process(); process != 0)

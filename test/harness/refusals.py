@@ -33,6 +33,7 @@ KINDS = {
     "watched": Kind("it watches an open file whose number"),
     "waiting": Kind("a connection of the application's own waits in it to be accepted"),
     "program": Kind("socket: a BPF program is attached to it"),
+    "chosen": Kind("let a program choose among sockets that share a port"),
     "sources": Kind("socket: it has joined a multicast group for some of its sources"),
     "removed-device": Kind("its name leads to no device, or to another one, now"),
     "unread": Kind("inotify: it has events that were not read yet"),

@@ -117,6 +117,15 @@ static long filter_by_program(void) {
   return attached == 0 ? number : -1;
 }
 
+// Which of the sockets that share a port gets a packet.
+static long choose_among_sockets(void) {
+  struct sock_filter first = {BPF_RET | BPF_K, 0, 0, 0};
+  const struct sock_fprog program = {1, &first};
+  const int number = socket(AF_INET, SOCK_DGRAM, 0), yes = 1;
+  if (setsockopt(number, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) != 0) return -1;
+  return setsockopt(number, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0 ? number : -1;
+}
+
 static long join_group_of_one_source(void) {
   struct sockaddr_in group = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xe8010203)}, source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
   struct group_source_req wanted = {.gsr_interface = if_nametoindex("lo")};
@@ -138,6 +147,7 @@ static long open_removed_device(void) {
 static long open_descriptor(const char* kind) {
   if (strcmp(kind, "waiting") == 0) return leave_connection_waiting();
   if (strcmp(kind, "program") == 0) return filter_by_program();
+  if (strcmp(kind, "chosen") == 0) return choose_among_sockets();
   if (strcmp(kind, "sources") == 0) return join_group_of_one_source();
   if (strcmp(kind, "removed-device") == 0) return open_removed_device();
   if (strcmp(kind, "lease") == 0) return lease_file();
