@@ -164,6 +164,7 @@ long do_call(CaughtCall& call) {
     case __NR_keyctl:
     case __NR_pkey_alloc:
     case __NR_pkey_free:
+    case __NR_setsockopt:
     case kLandlockRestrictSelf:
       return do_lasting(call);
     case __NR_rseq:

@@ -156,7 +156,7 @@ inline constexpr int kLockAllShift = 8;
 // What the application has done that no restart brings back (gate_lasting.cc).
 inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16,
                           kRestricted = 32, kAsynchronousIo = 64, kSessionKeyRing = 1024, kDispatches = 2048, kHasPorts = 4096,
-                          kWatchesFolder = 8192;
+                          kWatchesFolder = 8192, kChoosesSocket = 16384;
 inline constexpr uint64_t kProtectionKeys = uint64_t{0xffff} << 48;  // a bit for each that it holds
 // What it has done at all, and a checkpoint looks for.
 inline constexpr uint64_t kMemoryPolicies = 128, kHomeNodes = 256, kKeyRings = 512;

@@ -4,6 +4,7 @@
 // forked child they concern the child alone.
 #include <linux/keyctl.h>
 #include <linux/prctl.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 
@@ -70,6 +71,8 @@ uint64_t effect_of(const CaughtCall& call) {
     case __NR_request_key:
     case __NR_keyctl:  // those of threads and of the process are looked at when it matters
       return kKeyRings | (makes_session_ring(call) ? kSessionKeyRing : 0);
+    case __NR_setsockopt:  // other levels have options of these numbers; whether such a socket is there is looked at when it matters
+      return call.argument(1) == SOL_SOCKET ? kChoosesSocket : 0;
     default:
       return 0;
   }

@@ -40,7 +40,7 @@ enum class ContentsKind : uint32_t {
   terminal_slave,   // number of its master
   socket_pair,      // number of the other end (-1: gone), type, shutdown (1: no receiving, 2: no sending)
   socket,           // family, type, protocol, state (SocketState), number of connections asked for, shutdown as of a pair
-  removed_directory,  // first, -, mode
+  removed_directory,  // first, -, mode, is the working directory (1)
 };
 enum class ItemKind : uint32_t {
   extent = 1,  // offset; bytes: of a file

@@ -216,7 +216,9 @@ class Restorer {
     if (shared_.find(first) == shared_.end()) {
       std::string path = descriptor.path;
       strip_deleted(path);
-      const Result<int> made = make_removed_directory(path, static_cast<mode_t>(contents.words[2]));
+      const bool is_working = contents.words[3] != 0;  // that has been made already
+      const Result<int> made = is_working ? Restorer::made(open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open the removed working directory")
+                                          : make_removed_directory(path, static_cast<mode_t>(contents.words[2]));
       if (!made.ok()) return made;
       shared_[first] = {made.value(), made.value()};
     }

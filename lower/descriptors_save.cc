@@ -176,6 +176,8 @@ std::string save_removed_directory(const Descriptor& descriptor, const SeenDescr
   into.kind = ContentsKind::removed_directory;
   into.words[0] = static_cast<uint64_t>(first_of_inode(descriptor, all));
   into.words[2] = status.st_mode & 07777;
+  struct stat working {};
+  into.words[3] = stat(".", &working) == 0 && Inode{working.st_dev, working.st_ino} == inode_of(descriptor);
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/ids.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/system_v.h"
@@ -54,6 +56,16 @@ int traced_process() {
     }
   }
   return 0;
+}
+
+// Sockets that may have one port together, among which a program may choose.
+bool shares_port() {
+  for (const int number : numbers_in("/proc/thread-self/fd")) {
+    int shares = 0;
+    socklen_t length = sizeof shares;
+    if (number < loader::first_lower_descriptor() && getsockopt(number, SOL_SOCKET, SO_REUSEPORT, &shares, &length) == 0 && shares != 0) return true;
+  }
+  return false;
 }
 
 bool has_asynchronous_io() {
@@ -133,6 +145,8 @@ std::string lasting_refusal(const loader::GateState& gate) {
   if (has_own_segments()) return "the application has segments of its own (modify_ldt), which nothing makes again: remove them first";
   if (const int thread = thread_with_own_tables(); thread != 0)
     return "thread " + std::to_string(loader::seen_id(thread)) + " has descriptors or a working directory of its own (clone without CLONE_FILES or CLONE_FS), which cannot be given to it again";
+  if ((gate.lasting & loader::kChoosesSocket) != 0 && shares_port())
+    return "the application has let a program choose among sockets that share a port (SO_ATTACH_REUSEPORT_CBPF), and nobody can read it back: close them first";
   if (loader::placed_by_kernel()) return "the application has mapped what has no address of its own (a ring of io_uring), which nothing makes again: unmap it first";
   if ((gate.lasting & loader::kTraces) != 0) {
     if (const int process = traced_process(); process != 0)

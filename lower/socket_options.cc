@@ -43,6 +43,7 @@ constexpr Option kOptions[] = {
     {IPPROTO_IPV6, IPV6_RECVERR},      {IPPROTO_IPV6, IPV6_RECVHOPLIMIT}, {IPPROTO_IPV6, IPV6_RECVTCLASS},
     {IPPROTO_IPV6, IPV6_MULTICAST_HOPS}, {IPPROTO_IPV6, IPV6_MULTICAST_LOOP}, {IPPROTO_IPV6, IPV6_MULTICAST_IF},
     {SOL_SOCKET, SO_PRIORITY}};  // IP_TOS changes it
+constexpr Option kFilterLock{SOL_SOCKET, SO_LOCK_FILTER};  // after the filter
 
 std::string option_of(int number, Option option) {
   char value[64];
@@ -50,6 +51,8 @@ std::string option_of(int number, Option option) {
   if (getsockopt(number, option.level, option.name, value, &length) != 0) return {};
   return std::string(value, length);
 }
+
+bool is_set(const std::string& value) { return value.find_first_not_of('\0') != std::string::npos; }
 
 // A filter is asked for under the name of what detaches it, and its length is counted in instructions.
 std::string save_filter(int number, Contents& into) {
@@ -64,7 +67,9 @@ std::string save_filter(int number, Contents& into) {
   return {};
 }
 
+// With its lock (SO_LOCK_FILTER) it is attached already, and nothing changes it any more.
 void attach_filter(int number, const Item& item) {
+  if (is_set(option_of(number, kFilterLock))) return;
   std::vector<sock_filter> filter(item.bytes.size() / sizeof(sock_filter));
   std::memcpy(filter.data(), item.bytes.data(), filter.size() * sizeof filter[0]);
   const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
@@ -81,7 +86,9 @@ std::string save_options(int number, Contents& into) {
       into.add(ItemKind::option, std::move(value), static_cast<uint64_t>(option.level),
                static_cast<uint64_t>(option.name));
   }
-  return save_filter(number, into);
+  std::string why = save_filter(number, into), lock = option_of(number, kFilterLock);
+  if (is_set(lock)) into.add(ItemKind::option, std::move(lock), SOL_SOCKET, SO_LOCK_FILTER);
+  return why;
 }
 
 void restore_options(int number, const Contents& contents) {

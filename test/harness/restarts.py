@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a restart gives the job anew, or must do without: streams, the environment's room, huge pages."""
 import mmap
+import os
 import pathlib
 import socket
 import subprocess
@@ -117,9 +118,36 @@ def connection_to_the_outside_is_reset(world, log, _):
         raise Failure("the restart does not say once that the connection was reset")
 
 
+def multicast_group_of_another_host(world, log, _):
+    """A group on an interface that the new host lacks cannot be joined again, which one line says; the job goes on."""
+    other_host = ["unshare", *(() if os.getuid() == 0 else ("--map-root-user",)), "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    job = Meeting(world, "member", [world.program("alone"), "member"], 1, log)
+    environment = world.environment(None, **job.more)
+    try:
+        if run_command([*other_host, "true"], environment, log)[0] != 0:
+            raise Skip("this user may not make a network namespace, which plays the other host")
+        job.job = Job([world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program], environment, log, folder=job.folder)
+        try:
+            job.wait_for_step()
+        except Failure as failure:
+            if "unavailable" in log.read_text(errors="replace"):
+                raise Skip("there is no interface with multicast but the loopback one") from failure
+            raise
+        job.checkpoint()
+        job.kill()
+        job.forget_later_steps()
+        # Its control tree cannot be asked from here.
+        job.job = Job([*other_host, world.cli / "mana_restart", "--ckpt-dir", job.directory], environment, log, folder=job.folder)
+        job.go_to_the_end(expected=11)
+    finally:
+        job.close()
+    if log.read_text(errors="replace").count("a socket, cannot join its multicast group on ") != 1:
+        raise Failure("the restart does not say once that a multicast group cannot be joined again")
+
+
 # The first with MPICH: Open MPI's launcher puts all arguments into one variable, which may not be as long as this needs.
 TESTS = (environment_without_room, huge_pages_that_the_new_host_lacks, streams_are_the_new_jobs, streams_at_a_fixed_address,
-         connection_to_the_outside_is_reset)
+         connection_to_the_outside_is_reset, multicast_group_of_another_host)
 
 
 def run(world, report):

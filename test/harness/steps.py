@@ -22,12 +22,12 @@ class Meeting(Checkpointed):
         (self.folder / f"underway.{self.step}").touch()
         (self.folder / f"go.{self.step}").touch()
 
-    def go_to_the_end(self):
+    def go_to_the_end(self, expected=0):
         """There is one more step after this one."""
         self.go()
         self.wait_for_step()
         self.go()
-        self.finish()
+        self.finish(expected=expected)
 
     def outlive_the_last_step(self, mpi):
         """Checkpoint, kill, restart with `mpi`, and on to the end: there is no step after this one."""

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A program without MPI: counts up to a checkpoint and on.  With `terminal`: it is in the foreground of its terminal, before and after.
 // It prints what the variable MANA_TEST_SAYS is in the end.  With `streams`: it reads a line before each step and after the last, and says on stdout and stderr what that was.
+// With `member`: a socket of it is a member of a multicast group, on an interface that the next host does not have.
 // With `own-terminal`: one that it has made itself controls its session.  With `own-group`: it is alone in its process group.
 // With `restricted`: it may have no memory that can be written and executed.
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
@@ -8,6 +9,7 @@
 // With `connected`: it has a connection to port MANA_TEST_PORT, which must be one that was reset in the end.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -89,6 +91,21 @@ static int connected(void) {
   return got;
 }
 
+// "unavailable" if there is no such interface but the loopback one.
+static struct group_req group;
+static int join_group(void) {
+  const struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xef010203)};
+  memcpy(&group.gr_group, &name, sizeof name);
+  const int got = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct if_nameindex* all = if_nameindex();
+  for (struct if_nameindex* one = all; one != NULL && one->if_index != 0; one++) {
+    group.gr_interface = one->if_index;
+    if (strcmp(one->if_name, "lo") != 0 && setsockopt(got, IPPROTO_IP, MCAST_JOIN_GROUP, &group, sizeof group) == 0) return got;
+  }
+  printf("unavailable\n");
+  exit(11);
+}
+
 static void echo_line(void) {
   char line[64];
   if (fgets(line, sizeof line, stdin) == NULL) strcpy(line, "nothing\n");
@@ -98,13 +115,14 @@ static void echo_line(void) {
 
 static int count(int argc, char** argv) {
   const int terminal = argc > 1 && strcmp(argv[1], "terminal") == 0;
-  const int group = argc > 1 && strcmp(argv[1], "own-group") == 0;
+  const int own_group = argc > 1 && strcmp(argv[1], "own-group") == 0;
   const int master = argc > 1 && strcmp(argv[1], "own-terminal") == 0 ? make_terminal() : -1;
   if (group && (getpgrp() == getpid() || setpgid(0, 0) != 0 || signal(SIGUSR1, on_signal) == SIG_ERR)) return 26;
   const int restricted = argc > 1 && strcmp(argv[1], "restricted") == 0 && prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0) == 0;  // Linux 6.3
   const int segment = argc > 1 && strcmp(argv[1], "segment") == 0;
   const int id = segment ? make_segment() : -1;
   const int connection = argc > 1 && strcmp(argv[1], "connected") == 0 ? connected() : -1;
+  const int member = argc > 1 && strcmp(argv[1], "member") == 0 ? join_group() : -1;
   const int streams = argc > 1 && strcmp(argv[1], "streams") == 0;
   Rendezvous meeting = rendezvous_open(0);
   long turns = 0;
@@ -112,7 +130,7 @@ static int count(int argc, char** argv) {
     if (streams) echo_line();
     if (terminal) check_terminal();
     if (master >= 0) check_own_terminal(master);
-    if (group) check_own_group();
+    if (own_group) check_own_group();
     if (restricted) check_restricted();
     rendezvous_announce(&meeting, "alone");
     do turns++;
@@ -122,8 +140,9 @@ static int count(int argc, char** argv) {
   if (segment && shmctl(id, IPC_RMID, NULL) != 0) return 18;
   if (streams) echo_line(), echo_line();
   if (master >= 0) check_own_terminal(master);
-  if (group) check_own_group();
+  if (own_group) check_own_group();
   if (restricted) check_restricted();
+  if (member >= 0 && setsockopt(member, IPPROTO_IP, MCAST_LEAVE_GROUP, &group, sizeof group) == 0) return 28;
   char byte;
   if (connection >= 0 && (recv(connection, &byte, 1, 0) != -1 || errno != ECONNRESET || send(connection, "x", 1, MSG_NOSIGNAL) != -1)) return 20;
   // Through `environ`, of which such a program may have its own copy.

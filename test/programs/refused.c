@@ -16,6 +16,8 @@
 #include <linux/userfaultfd.h>
 #include <mpi.h>
 #include <mqueue.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -107,6 +109,35 @@ static long leave_connection_waiting(void) {
   return connect(client, (const struct sockaddr*)&given, length) == 0 ? server : -1;
 }
 
+// A filter that is a program of the extended kind, whose own descriptor is closed.
+static long filter_by_program(void) {
+  const struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = -1 /* all of it */}, {.code = BPF_JMP | BPF_EXIT}};
+  union bpf_attr load = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insns = (uintptr_t)code, .insn_cnt = 2, .license = (uintptr_t) "BSD"};
+  const int program = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load), number = socket(AF_INET, SOCK_DGRAM, 0);
+  const int attached = program < 0 ? -1 : setsockopt(number, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program), why = errno;
+  close(program);
+  errno = why;
+  return attached == 0 ? number : -1;
+}
+
+// Which of the sockets that share a port gets a packet.
+static long choose_among_sockets(void) {
+  struct sock_filter first = {BPF_RET | BPF_K, 0, 0, 0};
+  const struct sock_fprog program = {1, &first};
+  const int number = socket(AF_INET, SOCK_DGRAM, 0), yes = 1;
+  if (setsockopt(number, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes) != 0) return -1;
+  return setsockopt(number, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0 ? number : -1;
+}
+
+static long join_group_of_one_source(void) {
+  struct sockaddr_in group = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xe8010203)}, source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+  struct group_source_req wanted = {.gsr_interface = if_nametoindex("lo")};
+  memcpy(&wanted.gsr_group, &group, sizeof group);
+  memcpy(&wanted.gsr_source, &source, sizeof source);
+  const int number = socket(AF_INET, SOCK_DGRAM, 0);
+  return setsockopt(number, IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, &wanted, sizeof wanted) == 0 ? number : -1;
+}
+
 static long open_removed_device(void) {
   char path[600];
   snprintf(path, sizeof path, "%s/device.%d", meeting.folder, rank);
@@ -118,6 +149,9 @@ static long open_removed_device(void) {
 
 static long open_descriptor(const char* kind) {
   if (strcmp(kind, "waiting") == 0) return leave_connection_waiting();
+  if (strcmp(kind, "program") == 0) return filter_by_program();
+  if (strcmp(kind, "chosen") == 0) return choose_among_sockets();
+  if (strcmp(kind, "sources") == 0) return join_group_of_one_source();
   if (strcmp(kind, "removed-device") == 0) return open_removed_device();
   if (strcmp(kind, "lease") == 0) return lease_file();
   if (strcmp(kind, "passed") == 0) return send_descriptor();

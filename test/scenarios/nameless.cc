@@ -41,6 +41,42 @@ SCENARIO(removed_folders_stay_empty_and_nameless, .ranks = 2) {
   close_all({number, again});
 }
 
+// As the working directory, twice opened, and once as a path only.
+SCENARIO(removed_working_folder_and_its_descriptors_are_one, .ranks = 2) {
+  char before[PATH_MAX];
+  CHECK(getcwd(before, sizeof before) != nullptr);
+  char folder[] = "/tmp/mana-removed-XXXXXX", other[] = "/tmp/mana-removed-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr && mkdtemp(other) != nullptr);
+  CHECK_EQ(chdir(folder), 0);
+  const int by_path = open(folder, O_RDONLY | O_DIRECTORY), by_dot = open(".", O_RDONLY | O_DIRECTORY), as_path = open(".", O_PATH | O_DIRECTORY);
+  const int different = open(other, O_RDONLY | O_DIRECTORY);
+  CHECK(rmdir(folder) == 0 && rmdir(other) == 0);
+  const auto ask = [&] {
+    struct stat here {}, there {}, above {}, temporary {};
+    CHECK_EQ(stat(".", &here), 0);
+    for (const int one : {by_path, by_dot, as_path}) {
+      CHECK_EQ(fstat(one, &there), 0);
+      CHECK_EQ(there.st_ino, here.st_ino);
+      CHECK(fstatat(one, "..", &above, 0) == 0 && stat("/tmp", &temporary) == 0);
+      CHECK_EQ(above.st_ino, temporary.st_ino);
+    }
+    CHECK_EQ(there.st_nlink, 0u);
+    CHECK_EQ(fstat(different, &there), 0);
+    CHECK(there.st_ino != here.st_ino);
+    CHECK_EQ(fchmod(by_dot, 0750), 0);  // seen through the others
+    CHECK(stat(".", &here) == 0 && fstat(by_path, &there) == 0);
+    CHECK_EQ(here.st_mode & 07777, 0750u);
+    CHECK_EQ(there.st_mode & 07777, 0750u);
+    CHECK_EQ(fchmod(by_dot, 0700), 0);
+    CHECK(chdir("/") == 0 && fchdir(by_path) == 0);
+  };
+  ask();
+  job.checkpoint_here();
+  ask();
+  CHECK_EQ(chdir(before), 0);
+  close_all({by_path, by_dot, as_path, different});
+}
+
 SCENARIO(file_without_a_name_keeps_times_owner_and_flags, .ranks = 2) {
   char path[] = "/tmp/mana-nameless-XXXXXX";
   const int number = mkstemp(path);

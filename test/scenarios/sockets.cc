@@ -218,6 +218,8 @@ SCENARIO(options_of_sockets_stay_set, .ranks = 2) {
   const sock_fprog program{1, shorten};
   const int filtered = socket(AF_INET, SOCK_DGRAM, 0), sender = socket(AF_INET, SOCK_DGRAM, 0);
   CHECK_EQ(setsockopt(filtered, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
+  const int yes = 1;
+  CHECK_EQ(setsockopt(filtered, SOL_SOCKET, SO_LOCK_FILTER, &yes, sizeof yes), 0);
   job.checkpoint_here();
   for (const auto& [option, value] : kOfTcp) CHECK_EQ(value_of(tcp, option), value);
   for (const auto& [option, value] : kOfUdp) CHECK_EQ(value_of(udp, option), value);
@@ -233,6 +235,7 @@ SCENARIO(options_of_sockets_stay_set, .ranks = 2) {
   CHECK(bind(filtered, at, sizeof here) == 0 && getsockname(filtered, at, &length) == 0);
   CHECK_EQ(sendto(sender, "abcdef", 6, 0, at, sizeof here), 6);
   CHECK_EQ(take(filtered, 16), "abc");
+  CHECK(setsockopt(filtered, SOL_SOCKET, SO_DETACH_FILTER, &yes, sizeof yes) != 0 && errno == EPERM);
   close_all({tcp, udp, filtered, sender});
 }
 
