@@ -102,6 +102,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_nanosleep, Catch::argument_equals, 1, 0 /* no place for the rest */},
     in_restarted(__NR_getpid),
     {__NR_setsockopt, Catch::argument_between, 2, 51 /* SO_ATTACH_REUSEPORT_CBPF */, 52 /* SO_ATTACH_REUSEPORT_EBPF */},
+    in_restarted_if(__NR_setsockopt, 2, 16 /* SO_PASSCRED */),
     in_restarted_if(__NR_getsockopt, 2, 17 /* SO_PEERCRED */),
     {__NR_execve},
     in_restarted(__NR_exit),

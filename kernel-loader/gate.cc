@@ -140,6 +140,13 @@ long do_call(CaughtCall& call) {
     case __NR_preadv:
     case __NR_preadv2:
       return do_read(call);
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+    case __NR_accept:
+    case __NR_accept4:
+      return wait_for_ids(call);
+    case __NR_sendmsg:
+      return do_sendmsg(call);
     case __NR_execve:
       return do_execve(call, 0);
     case __NR_execveat:
@@ -164,9 +171,10 @@ long do_call(CaughtCall& call) {
     case __NR_keyctl:
     case __NR_pkey_alloc:
     case __NR_pkey_free:
-    case __NR_setsockopt:
     case kLandlockRestrictSelf:
       return do_lasting(call);
+    case __NR_setsockopt:
+      return call.argument(2) == SO_PASSCRED ? do_id_call(call) : do_lasting(call);
     case __NR_rseq:
       return do_rseq(call);
     case kFrontEndCall:
@@ -186,9 +194,9 @@ BlockingCall& CaughtCall::block() {
   // too, the room is the handler's own (nothing above it is written to again); else it is below the
   // red zone of the interrupted code.
   const auto here = reinterpret_cast<uint64_t>(context_);
-  BlockingCall* blocking = spare_;
+  BlockingCall* blocking = &spare_->blocking;
   if (here > stack_pointer() || stack_pointer() - here > kSameStack) {
-    blocking = sys::pointer<BlockingCall>((stack_pointer() - kRedZone - sizeof(BlockingCall)) &
+    blocking = sys::pointer<BlockingCall>((stack_pointer() - kRedZone - sizeof(WaitRoom)) &
                                           ~uint64_t{15});
   }
   for (int i = 0; i < 6; i++) blocking->arguments[i] = argument(i);
@@ -212,16 +220,13 @@ bool finish_result(CaughtCall& call, BlockingCall& blocking, long& result) {
     case __NR_rt_sigtimedwait:
       if (blocking.arguments[1] != 0) tell_sender(sys::pointer<void>(blocking.arguments[1]));
       return true;
-    case __NR_read:
-    case __NR_readv:
-      finish_read(blocking, static_cast<uint64_t>(result));
-      return true;
     case __NR_futex:
       return finish_futex(call, blocking, result);
     case __NR_poll:
       finish_socket_wait(blocking, result);
       return true;
     default:
+      finish_ids(blocking, static_cast<uint64_t>(result));
       return true;
   }
 }
@@ -252,7 +257,7 @@ extern "C" void mana_gate_sigsys(int, siginfo_t* info, void* context) {
     handle_own_sigsys(info, interrupted);
     return;
   }
-  BlockingCall spare;
+  WaitRoom spare;
   CaughtCall call(info->si_syscall, interrupted, &spare);
   if (call.number() == static_cast<long>(kFinishCall)) {
     const uint64_t expected = live.vdso + vdso_table(live.vdso)->blocking_call_finish;

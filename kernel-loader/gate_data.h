@@ -25,10 +25,17 @@ inline constexpr int kSigSys = 31;
 inline constexpr uint64_t kOurSignals =
     (uint64_t{1} << (kSigSys - 1)) | (uint64_t{1} << (kCheckpointSignal - 1));
 
+// What a waiting thread keeps on its stack.
+struct WaitRoom {
+  static constexpr int kWords = 40;
+  BlockingCall blocking;
+  uint64_t words[kWords];  // the head of a message and its control data (gate_credentials.cc)
+};
+
 // The registers of the thread that made the call.
 class CaughtCall {
  public:
-  CaughtCall(long number, ucontext_t* context, BlockingCall* spare)
+  CaughtCall(long number, ucontext_t* context, WaitRoom* spare)
       : number_(number), context_(context), spare_(spare) {}
 
   long number() const { return number_; }
@@ -67,7 +74,7 @@ class CaughtCall {
  private:
   long number_;
   ucontext_t* context_;
-  BlockingCall* spare_;
+  WaitRoom* spare_;
   bool redirected_ = false;  // registers are set for something else than returning a result
 };
 
@@ -137,9 +144,19 @@ void catch_reads_of_restored();
 void note_opened(long made, const char* path);
 void note_duplicate(uint64_t number, long made);
 void note_descriptor(long made);
-// A read that waits in the vdso, before and after.
-void set_finish_of_read(BlockingCall& blocking);
-void finish_read(const BlockingCall& blocking, uint64_t length);
+// A read, or what else such a number is caught for, that waits in the vdso: before and after.
+long wait_for_ids(CaughtCall& call);
+void set_finish_of_ids(BlockingCall& blocking);
+void finish_ids(const BlockingCall& blocking, uint64_t result);
+
+// --- credentials with messages, in restarted processes (gate_credentials.cc)
+bool passes_credentials(int64_t number);
+void catch_sends();
+long do_setsockopt(CaughtCall& call);  // SO_PASSCRED
+void finish_receive(const BlockingCall& blocking, uint64_t result);  // recvmsg, recvmmsg
+long do_sendmsg(CaughtCall& call);
+// The message of a sendmsg that waits in the vdso.
+void name_own_credentials(CaughtCall& call, BlockingCall& blocking);
 
 // --- the name of the host (gate_host.cc)
 bool host_is_named();
@@ -184,6 +201,7 @@ Outcome install_filter(uint64_t vdso, In process);
 // One more for the reads of these numbers, or with a count of 0 of all.
 inline constexpr int kMostNumbersOfFilter = 64;
 bool install_filter_of_numbers(const uint16_t* numbers, int count);
+bool install_filter_of_sends();  // of all
 
 // Whether the kernel can read 8 bytes there (a wrong pointer must give EFAULT, not a fault in the
 // handler).

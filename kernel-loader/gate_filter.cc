@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 
 #include <cstddef>
+#include <span>
 
 #include "kernel-loader/caught_calls.h"
 #include "kernel-loader/descriptor_line.h"
@@ -246,16 +247,20 @@ long install(const sock_fprog* program, uint64_t flags) {
 // For calls on some numbers of the application's (gate_read_ids.cc).
 class NumbersProgram {
  public:
-  NumbersProgram(uint64_t vdso, const uint16_t* numbers, int count) {
-    constexpr uint32_t kCalls[] = {__NR_read, __NR_pread64, __NR_readv, __NR_preadv, __NR_preadv2, __NR_dup};
+  // A count of 0: all numbers.
+  NumbersProgram(uint64_t vdso, std::span<const uint32_t> calls, const uint16_t* numbers, int count) {
     put(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch));
     put(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, kAllow);
     put(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr));
-    for (const uint32_t number : kCalls) put(BPF_JMP | BPF_JEQ | BPF_K, number, kMatched);
-    put(BPF_JMP | BPF_JEQ | BPF_K, __NR_fcntl, 0, kAllow);
+    for (const uint32_t number : calls) put(BPF_JMP | BPF_JEQ | BPF_K, number, number == __NR_fcntl ? kDuplicates : kMatched);
+    put(BPF_JMP | BPF_JA, 0);
+    const int over = count_;
+    set_jumps(kDuplicates);
     load_argument(1);
     put(BPF_JMP | BPF_JEQ | BPF_K, F_DUPFD, kMatched);
-    put(BPF_JMP | BPF_JEQ | BPF_K, F_DUPFD_CLOEXEC, 0, kAllow);
+    put(BPF_JMP | BPF_JEQ | BPF_K, F_DUPFD_CLOEXEC, kMatched);
+    code_[over - 1].k = static_cast<uint32_t>(count_ - over);
+    put(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     set_jumps(kMatched);
     // As FilterProgram::matched.
     const uint64_t exempt = vdso + vdso_table(vdso)->blocking_call_done;
@@ -278,7 +283,7 @@ class NumbersProgram {
 
  private:
   // Jumps to what is written later; other distances are smaller.
-  static constexpr uint8_t kAllow = 0xfd, kTrap = 0xfe, kMatched = 0xff;
+  static constexpr uint8_t kAllow = 0xfc, kTrap = 0xfd, kMatched = 0xfe, kDuplicates = 0xff;
 
   void put(uint16_t operation, uint64_t value, uint8_t if_true = 0, uint8_t if_false = 0) {
     code_[count_++] = {operation, if_true, if_false, static_cast<uint32_t>(value)};
@@ -292,18 +297,32 @@ class NumbersProgram {
     }
   }
 
-  sock_filter code_[kMostNumbersOfFilter + 32];
+  sock_filter code_[kMostNumbersOfFilter + 40];
   int count_ = 0;
   sock_fprog program_{};
 };
 
 }  // namespace
 
-bool install_filter_of_numbers(const uint16_t* numbers, int count) {
-  const NumbersProgram built(live_state().vdso, numbers, count);
+namespace {
+
+bool install_for_all_threads(const NumbersProgram& built) {
   const long got = install(built.program(), SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW);
   // A thread with a filter of its own keeps to that.
   return got <= 0 ? !sys::failed(got) : !sys::failed(install(built.program(), SECCOMP_FILTER_FLAG_SPEC_ALLOW));
+}
+
+}  // namespace
+
+bool install_filter_of_numbers(const uint16_t* numbers, int count) {
+  static constexpr uint32_t kCalls[] = {__NR_read,    __NR_pread64,  __NR_readv,  __NR_preadv,  __NR_preadv2, __NR_dup, __NR_fcntl,
+                                        __NR_recvmsg, __NR_recvmmsg, __NR_accept, __NR_accept4};
+  return install_for_all_threads({live_state().vdso, kCalls, numbers, count});
+}
+
+bool install_filter_of_sends() {
+  static constexpr uint32_t kCalls[] = {__NR_sendmsg};
+  return install_for_all_threads({live_state().vdso, kCalls, nullptr, 0});
 }
 
 Outcome install_filter(uint64_t vdso, In process) {

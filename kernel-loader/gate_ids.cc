@@ -224,7 +224,8 @@ long do_ioctl_of_ids(CaughtCall& call) {
 void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking) {
   const auto number = static_cast<long>(blocking.number);
   if (number == __NR_rt_sigtimedwait) blocking.finish = FINISH_SUCCESS;
-  if (number == __NR_read || number == __NR_readv) set_finish_of_read(blocking);
+  if (number == __NR_sendmsg) return name_own_credentials(call, blocking);
+  set_finish_of_ids(blocking);
   if (number == __NR_clock_nanosleep || number == __NR_wait4 || number == __NR_waitid) return translate_arguments(call, blocking);
   take_up_deadline(call, blocking);
 }
@@ -260,6 +261,8 @@ long do_id_call(CaughtCall& call) {
       return do_ioctl_of_ids(call);
     case __NR_getsockopt:
       return do_getsockopt(call);
+    case __NR_setsockopt:
+      return do_setsockopt(call);
     case __NR_setsid:
       return told(call.pass(), IdKind::session);
     case __NR_gettid:

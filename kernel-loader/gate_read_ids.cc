@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ids in what is read, in a restarted process: files of /proc, and who sent the signals that a signalfd gives.
+// Ids in what is read, in a restarted process: files of /proc, who sent the signals that a signalfd gives, and (gate_credentials.cc) the
+// messages of a socket.
 //
 // Reads are on hot paths, so only those of descriptor numbers are caught under which one of these was open once: by one more filter for
 // each new number, since filters can only be added.  What the number is by then the handler asks the kernel at each call; if it is
@@ -50,11 +51,13 @@ bool is_signalfd(int64_t number) {
   return same_text(name, "anon_inode:[signalfd]");
 }
 
-bool tells_ids(int64_t number) { return proc_file(number).kind != ProcFile::none || is_signalfd(number); }
+bool tells_ids(int64_t number) { return proc_file(number).kind != ProcFile::none || is_signalfd(number) || passes_credentials(number); }
 
 // A vforked child has filters of its own, but not its own notes.
 void catch_reads_of(int64_t number) {
-  if (number < 0 || number >= first_lower_descriptor() || is_caught(number) || process_kind() == ProcessKind::vforked) return;
+  if (number < 0 || number >= first_lower_descriptor() || process_kind() == ProcessKind::vforked) return;
+  if (passes_credentials(number)) catch_sends();
+  if (is_caught(number)) return;
   const auto one = static_cast<uint16_t>(number);
   const int before = filters.fetch_add(1);
   if (before > kMostFilters) return;
@@ -151,15 +154,7 @@ void store(const BlockingCall& blocking, uint64_t offset, int32_t value) {
   for (uint64_t i = 0; i < sizeof value; i++) *byte_at(blocking, offset + i) = static_cast<uint8_t>(static_cast<uint32_t>(value) >> (8 * i));
 }
 
-}  // namespace
-
-void set_finish_of_read(BlockingCall& blocking) {
-  const auto number = static_cast<int64_t>(static_cast<int32_t>(blocking.arguments[0]));
-  const bool reads = blocking.number == __NR_read || blocking.number == __NR_readv;
-  if (reads && is_caught(number) && is_signalfd(number)) blocking.finish = FINISH_SUCCESS;
-}
-
-void finish_read(const BlockingCall& blocking, uint64_t length) {
+void finish_signals(const BlockingCall& blocking, uint64_t length) {
   for (uint64_t at = 0; at + sizeof(signalfd_siginfo) <= length; at += sizeof(signalfd_siginfo)) {
     const uint64_t sender = at + offsetof(signalfd_siginfo, ssi_pid);
     if (!names_a_sender(load(blocking, at + offsetof(signalfd_siginfo, ssi_code)))) continue;
@@ -167,14 +162,52 @@ void finish_read(const BlockingCall& blocking, uint64_t length) {
   }
 }
 
+}  // namespace
+
+void set_finish_of_ids(BlockingCall& blocking) {
+  const auto number = static_cast<int64_t>(static_cast<int32_t>(blocking.arguments[0]));
+  switch (blocking.number) {
+    case __NR_read:
+    case __NR_readv:
+      if (is_caught(number) && is_signalfd(number)) blocking.finish = FINISH_SUCCESS;
+      return;
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+    case __NR_accept:
+    case __NR_accept4:
+      if (is_caught(number) && passes_credentials(number)) blocking.finish = FINISH_SUCCESS;
+      return;
+    default:
+      return;
+  }
+}
+
+void finish_ids(const BlockingCall& blocking, uint64_t result) {
+  switch (blocking.number) {
+    case __NR_read:
+    case __NR_readv:
+      return finish_signals(blocking, result);
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+      return finish_receive(blocking, result);
+    case __NR_accept:
+    case __NR_accept4:
+      return note_descriptor(static_cast<long>(result));
+    default:
+      return;
+  }
+}
+
+long wait_for_ids(CaughtCall& call) {
+  set_finish_of_ids(call.block());
+  return 0;
+}
+
 long do_read(CaughtCall& call) {
   const auto number = static_cast<int64_t>(static_cast<int32_t>(call.argument(0)));
   // A process that was launched by one that has restarted has its filters.
   const ProcFile file = is_caught(number) ? proc_file(number) : ProcFile{ProcFile::none, false};
-  if (file.kind == ProcFile::none) {
-    set_finish_of_read(call.block());
-    return 0;
-  }
+  if (file.kind == ProcFile::none) return wait_for_ids(call);
   Room room;
   if (!find_room(call, room)) return call.pass();
   int64_t from = call.number() == __NR_read || call.number() == __NR_readv ? -1 : static_cast<int64_t>(call.argument(3));
@@ -202,6 +235,7 @@ void note_descriptor(long made) {
 void catch_reads_of_restored() {
   struct Found {
     int count = 0;
+    bool credentials = false;
     uint16_t numbers[kMostNumbersOfFilter] = {};
   } found;
   const auto look = [](int number, void* closure) {
@@ -209,9 +243,11 @@ void catch_reads_of_restored() {
     if (is_stray(number) || !tells_ids(number)) return true;
     if (all.count < kMostNumbersOfFilter) all.numbers[all.count] = static_cast<uint16_t>(number);
     all.count++;
+    all.credentials |= passes_credentials(number);
     return true;
   };
   if (!for_each_number(look, &found).ok() || found.count == 0) return;
+  if (found.credentials) catch_sends();
   const bool all = found.count > kMostNumbersOfFilter;
   if (!install_filter_of_numbers(found.numbers, all ? 0 : found.count)) return;
   if (all) filters.store(kMostFilters + 1);

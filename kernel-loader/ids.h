@@ -10,12 +10,14 @@
 // and on the way out, so other processes see the truth.  An image has the application's.  Lock words, which the application itself writes,
 // have the application's: gate_futex.cc.  Files of /proc are translated while they are read: proc_text.h.
 //
-// So ids of other ranks, which the application was told in a message, are not translated.  Nor are those in what is read, but
-// for files of /proc that this process has opened by path, and signalfds, read by calls of the family of read (gate_read_ids.cc; so not: links
-// of /proc to elsewhere in it, /proc/sysvipc; what is read by splice, sendfile or io_uring, from a descriptor that came in a message), in paths of other calls than open, readlink, stat
-// and access, or from another folder than the working directory, in credentials that come or go with messages (SCM_CREDENTIALS: with
-// its own id in it a message of an ordinary user is refused, EPERM; every sendmsg would have to be caught), PR_SET_PTRACER, ptrace,
-// kcmp, capget, FIOSETOWN and its kin, the last users of System V objects (cpid, lpid).
+// So ids of other ranks, which the application was told in a message, are not translated.  Nor are
+//  - in what is read: links of /proc to elsewhere in it, /proc/sysvipc, the last users of System V objects (cpid, lpid).  What is translated
+//    is so for calls of the family of read on a file of /proc that was opened by path and on a signalfd (gate_read_ids.cc), and for recvmsg
+//    (gate_credentials.cc); not for splice, sendfile or io_uring, or a descriptor that came in a message.
+//  - credentials that are sent (SCM_CREDENTIALS) by a process that has no socket with SO_PASSCRED itself, with sendmmsg, or with more than
+//    264 bytes of control data: with the sender's own id in it the message of an ordinary user is refused, EPERM.
+//  - in paths of other calls than open, readlink, stat and access, or from another folder than the working directory.
+//  - PR_SET_PTRACER, ptrace, kcmp, capget, FIOSETOWN and its kin.
 //
 // Limit: the kernel may give a new thread or child a number that the application knows as one of its own.  Then the application's
 // own is meant.

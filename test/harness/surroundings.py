@@ -14,7 +14,8 @@ NAMES = ("irecv_outlives_the_lower_half", "drained_strided_message_larger_than_e
          "memory_stays_where_sanitizers_want_it", "open_files_keep_number_offset_and_mode",
          "pipe_keeps_its_bytes_and_capacity", "epoll_keeps_its_set", "own_terminal_controls_the_session", "signal_handlers_masks_and_stacks_outlive_the_process",
          "posix_timers_keep_id_value_and_time_left", "thread_keeps_name_mask_stack_and_place", "directory_mask_limits_and_name_of_the_process_stay",
-         "proc_shows_the_application_after", "segment_is_found_by_its_key_after",
+         "proc_shows_the_application_after", "files_of_proc_tell_the_ids_that_the_application_knows", "open_files_of_proc_stay_live",
+         "folders_of_proc_list_the_ids_that_the_application_knows", "credentials_of_messages_name_who_the_application_knows", "segment_is_found_by_its_key_after",
          "children_can_be_run_after", "timed_waits_keep_their_deadlines", "absolute_timers_keep_their_deadlines",
          "language_runtime_works_after", "three_threads_exchange_messages")
 
