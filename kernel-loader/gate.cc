@@ -2,6 +2,7 @@
 #include "kernel-loader/gate.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 
 #include <cerrno>
@@ -189,14 +190,14 @@ long do_call(CaughtCall& call) {
 GateState& live_state() { return live; }
 const GateHooks& gate_hooks() { return hooks; }
 
-BlockingCall& CaughtCall::block() {
+BlockingCall& CaughtCall::block(uint64_t bytes) {
   // Where the waiting thread keeps its data: on its own stack.  When the handler runs on that stack
   // too, the room is the handler's own (nothing above it is written to again); else it is below the
   // red zone of the interrupted code.
   const auto here = reinterpret_cast<uint64_t>(context_);
   BlockingCall* blocking = &spare_->blocking;
   if (here > stack_pointer() || stack_pointer() - here > kSameStack) {
-    blocking = sys::pointer<BlockingCall>((stack_pointer() - kRedZone - sizeof(WaitRoom)) &
+    blocking = sys::pointer<BlockingCall>((stack_pointer() - kRedZone - bytes) &
                                           ~uint64_t{15});
   }
   for (int i = 0; i < 6; i++) blocking->arguments[i] = argument(i);

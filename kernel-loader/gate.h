@@ -96,10 +96,10 @@ void shorten_wait(void* context);
 // A checkpoint has interrupted this call (EINTR, ucontext_t), which waits for a span that nobody has noted.  True: the thread makes it again in
 // the gate's code for calls that wait, with its span noted from now on.  `room` is the signal handler's, of which nothing may lie above it
 // that is written to later.
-struct alignas(16) WaitRoom {
-  uint64_t words[16];
+struct alignas(16) StackRoom {
+  uint64_t words[56];
 };
-bool wait_in_vdso(int64_t number, void* context, WaitRoom& room);
+bool wait_in_vdso(int64_t number, void* context, StackRoom& room);
 // A signal came while the thread was in a function of the kernel's vdso.  Its handler must not run on top of that: a frame would be saved
 // that leads back there.  return_from_kernel: where the thread's return address lies; null: it is not there.  wait_for_return: with it, all
 // signals are blocked until the function has returned, and the thread gets the mask of the context then.

@@ -90,7 +90,7 @@ void name_own_credentials(CaughtCall& call, BlockingCall& blocking) {
 }
 
 long do_sendmsg(CaughtCall& call) {
-  BlockingCall& blocking = call.block();
+  BlockingCall& blocking = call.block(sizeof(WaitRoom));
   if (ids_are_translated()) name_own_credentials(call, blocking);
   return 0;
 }

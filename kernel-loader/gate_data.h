@@ -62,8 +62,8 @@ class CaughtCall {
   }
 
   // Has the thread make the call in the upper half, as if it had never been caught, when the
-  // handler returns.
-  BlockingCall& block();
+  // handler returns.  bytes: of WaitRoom, what it needs there; some stacks have little room (Go).
+  BlockingCall& block(uint64_t bytes = sizeof(BlockingCall));
   void set_argument(int i, uint64_t value) {
     static constexpr int kRegister[6] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
     set_reg(kRegister[i], value);

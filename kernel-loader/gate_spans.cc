@@ -141,9 +141,9 @@ void set_rest_of_span(CaughtCall& call, BlockingCall& blocking) {
   call.set_argument(span.argument, sys::bits(blocking.pair));
 }
 
-bool wait_in_vdso(int64_t number, void* context, WaitRoom& room) {
-  static_assert(sizeof room == sizeof(BlockingCall));
-  CaughtCall call(number, static_cast<ucontext_t*>(context), reinterpret_cast<BlockingCall*>(&room));
+bool wait_in_vdso(int64_t number, void* context, StackRoom& room) {
+  static_assert(sizeof room == sizeof(WaitRoom));
+  CaughtCall call(number, static_cast<ucontext_t*>(context), reinterpret_cast<WaitRoom*>(&room));
   if (live_state().vdso == 0 || blocking_call_at(call.reg(REG_RIP), call.stack_pointer()) >= 0) return false;
   const uint64_t arguments[6] = {call.argument(0), call.argument(1), call.argument(2), call.argument(3), call.argument(4), call.argument(5)};
   const Span span = span_of(static_cast<uint64_t>(number), arguments);

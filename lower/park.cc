@@ -76,7 +76,7 @@ int64_t interrupted_call(const ParkSlot* slot, const greg_t* registers) {
 
 // A blocking system call that the signal has interrupted is made again: the application asked for no signal, so it sees no
 // EINTR.  (SA_RESTART covers only some calls.)  A relative sleep goes on with what the kernel said is left of it.
-void issue_again(const ParkSlot* slot, ucontext_t* context, loader::WaitRoom& room) {
+void issue_again(const ParkSlot* slot, ucontext_t* context, loader::StackRoom& room) {
   greg_t* registers = context->uc_mcontext.gregs;
   const auto pc = static_cast<uint64_t>(registers[REG_RIP]);
   if (registers[REG_RAX] != -kEintr || static_cast<uint64_t>(registers[REG_RCX]) != pc) return;
@@ -185,7 +185,7 @@ void note_kernel_state(ParkSlot* slot) {
 
 // One signal of ours.  `release` was read before `stop`: whoever resumes clears `stop` first, so a thread that comes late
 // either sees no stop or sees that it has been released already.
-void consider(siginfo_t* info, ucontext_t* context, loader::WaitRoom& room) {
+void consider(siginfo_t* info, ucontext_t* context, loader::StackRoom& room) {
   const uint32_t release = park_control.release.load();
   greg_t* registers = context->uc_mcontext.gregs;
   const bool stop = park_control.stop.load() != 0;
@@ -337,7 +337,7 @@ extern "C" void mana_park_handler(int signal, void* info, void* context) {
     return;
   }
   park_control.handlers.fetch_add(1);
-  loader::WaitRoom room;  // the thread may wait in it when this handler has returned
+  loader::StackRoom room;  // the thread may wait in it when this handler has returned
   consider(details, static_cast<ucontext_t*>(context), room);
   park_control.handlers.fetch_sub(1);
 }

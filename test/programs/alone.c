@@ -117,7 +117,7 @@ static int count(int argc, char** argv) {
   const int terminal = argc > 1 && strcmp(argv[1], "terminal") == 0;
   const int own_group = argc > 1 && strcmp(argv[1], "own-group") == 0;
   const int master = argc > 1 && strcmp(argv[1], "own-terminal") == 0 ? make_terminal() : -1;
-  if (group && (getpgrp() == getpid() || setpgid(0, 0) != 0 || signal(SIGUSR1, on_signal) == SIG_ERR)) return 26;
+  if (own_group && (getpgrp() == getpid() || setpgid(0, 0) != 0 || signal(SIGUSR1, on_signal) == SIG_ERR)) return 26;
   const int restricted = argc > 1 && strcmp(argv[1], "restricted") == 0 && prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0) == 0;  // Linux 6.3
   const int segment = argc > 1 && strcmp(argv[1], "segment") == 0;
   const int id = segment ? make_segment() : -1;
