@@ -32,7 +32,8 @@ struct Launched {
   int terminal;
 };
 Launched launched{};
-bool asked_for_session = false;  // by the image, whether or not this launcher's made it necessary
+// By the image, whether or not this launcher made it necessary.
+bool asked_for_session = false, asked_for_group = false;
 
 // One that its launcher made a leader may have taken a terminal without a session of its own (Hydra makes each rank one).
 bool has_own_terminal() {
@@ -66,11 +67,12 @@ bool leads_own_session() { return asked_for_session || getsid(0) != launched.ses
 
 void read_session(image::ProcessState& state) {
   state.leads_own_session = leads_own_session();
-  state.leads_own_group = getpgrp() == getpid() && launched.group != getpid();
+  state.leads_own_group = getpgrp() == getpid() && (asked_for_group || launched.group != getpid());
 }
 
 void restore_session(const image::ProcessState& state) {
-  if (state.leads_own_group != 0) setpgid(0, 0);
+  asked_for_group = state.leads_own_group != 0;
+  if (asked_for_group) setpgid(0, 0);
   if (state.leads_own_session == 0) return;
   asked_for_session = true;
   if (getsid(0) == getpid()) return give_up_terminal();
