@@ -21,6 +21,17 @@ inline std::string take(int from, std::size_t most) {
   return got < 0 ? "errno " + std::to_string(errno) : text.substr(0, static_cast<std::size_t>(got));
 }
 
+// What a terminal says comes in pieces.
+inline std::string hear(int terminal, std::size_t length) {
+  std::string all;
+  while (all.size() < length) {
+    const std::string piece = take(terminal, length - all.size());
+    all += piece;
+    if (piece.empty() || piece.starts_with("errno ")) break;
+  }
+  return all;
+}
+
 inline bool put(int to, const std::string& text) {
   return write(to, text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }

@@ -112,7 +112,7 @@ SCENARIO(own_terminal_controls_the_session, .ranks = 2) {
     const int again = open("/dev/tty", O_RDWR | O_NOCTTY);
     for (const int one : {low, by_name, again}) {
       CHECK(put(one, "said\n"));
-      CHECK_EQ(take(master, 100), "said\r\n");
+      CHECK_EQ(hear(master, 6), "said\r\n");
     }
     close(again);
     const winsize size{static_cast<unsigned short>(30 + times), 100, 0, 0};
@@ -120,7 +120,7 @@ SCENARIO(own_terminal_controls_the_session, .ranks = 2) {
     CHECK(resized.came(times));
     CHECK(put(master, "\003"));  // ^C
     CHECK(interrupted.came(times));
-    CHECK_EQ(take(master, 100), "^C");
+    CHECK_EQ(hear(master, 2), "^C");
     CHECK_EQ(kill(0, SIGUSR1), 0);  // nobody else is in its group
     CHECK(user.came(times));
   };
