@@ -2,6 +2,7 @@
 #include "kernel-loader/gate.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
 
 #include <cerrno>
@@ -143,6 +144,9 @@ long do_call(CaughtCall& call) {
       return wait_for_ids(call);
     case __NR_sendmsg:
       return do_sendmsg(call);
+    case __NR_getdents:
+    case __NR_getdents64:
+      return do_read_folder(call);
     case __NR_execve:
       return do_execve(call, 0);
     case __NR_execveat:
@@ -151,7 +155,6 @@ long do_call(CaughtCall& call) {
       return do_exit_group(call);
     case __NR_ptrace:
     case __NR_pivot_root:
-    case __NR_prctl:
     case __NR_chroot:
     case __NR_unshare:
     case __NR_setns:
@@ -159,6 +162,8 @@ long do_call(CaughtCall& call) {
     case __NR_io_setup:
     case kLandlockRestrictSelf:
       return do_lasting(call);
+    case __NR_prctl:
+      return call.argument(0) == PR_SET_PTRACER ? do_prctl_of_ids(call) : do_lasting(call);
     case __NR_rseq:
       return do_rseq(call);
     case kFrontEndCall:
