@@ -2,6 +2,7 @@
 #include "kernel-loader/gate.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
@@ -148,6 +149,9 @@ long do_call(CaughtCall& call) {
       return wait_for_ids(call);
     case __NR_sendmsg:
       return do_sendmsg(call);
+    case __NR_getdents:
+    case __NR_getdents64:
+      return do_read_folder(call);
     case __NR_execve:
       return do_execve(call, 0);
     case __NR_execveat:
@@ -156,7 +160,6 @@ long do_call(CaughtCall& call) {
       return do_exit_group(call);
     case __NR_ptrace:
     case __NR_pivot_root:
-    case __NR_prctl:
     case __NR_iopl:
     case __NR_ioperm:
     case __NR_chroot:
@@ -176,6 +179,8 @@ long do_call(CaughtCall& call) {
       return do_lasting(call);
     case __NR_setsockopt:
       return call.argument(2) == SO_PASSCRED ? do_id_call(call) : do_lasting(call);
+    case __NR_prctl:
+      return call.argument(0) == PR_SET_PTRACER ? do_prctl_of_ids(call) : do_lasting(call);
     case __NR_rseq:
       return do_rseq(call);
     case kFrontEndCall:

@@ -117,6 +117,7 @@ long do_file_limit(CaughtCall& call);   // getrlimit, setrlimit, prlimit64 of RL
 long do_open(CaughtCall& call, int path_argument);
 long do_readlink(CaughtCall& call, int path_argument);
 long do_look_at_path(CaughtCall& call, int path_argument);  // stat, access and their kin, in restarted processes
+long do_chdir(CaughtCall& call);
 long do_execve(CaughtCall& call, int path_argument);
 // /proc/self/exe, /proc/thread-self/exe, /proc/PID/exe of this process.
 bool names_own_program(const char* path);
@@ -126,22 +127,25 @@ long do_id_call(CaughtCall& call);
 long do_clock_nanosleep(CaughtCall& call);
 long do_fcntl_of_ids(CaughtCall& call);
 long do_ioctl_of_ids(CaughtCall& call);
+long do_prctl_of_ids(CaughtCall& call);
 bool commands_ids(const CaughtCall& call);  // fcntl, ioctl: which of the two is meant
 // A thread stands in a call that it began before the restart: with ids and a deadline of that time, and not yet so that its result is
 // translated.
 void take_up_blocking_call(CaughtCall& call, BlockingCall& blocking);
-// A path in /proc that names a process or a thread, with the kernel's ids; false: no other path than it was.
+// --- names in /proc, in restarted processes (gate_proc.cc)
 inline constexpr int kProcPathSize = 256;
-bool translate_proc_path(const char* path, char (&into)[kProcPathSize]);
-
-// --- what is read of /proc, in restarted processes (gate_proc.cc)
+// A path in /proc, from its root or from a folder of it (a descriptor or AT_FDCWD), that names a process or a thread, with the kernel's ids.
+// False: no other path than it was.
+bool translate_proc_path(uint64_t folder, const char* path, char (&into)[kProcPathSize]);
+// The other way round: where a link of the kernel's leads to.
+bool tell_proc_path(const char* path, char (&into)[kProcPathSize]);
 long do_read_folder(CaughtCall& call);  // getdents, getdents64
 
 // --- descriptors out of which ids are read, in restarted processes (gate_read_ids.cc)
 long do_read(CaughtCall& call);  // read, pread64, readv, preadv, preadv2
 void catch_reads_of_restored();
-// `made` has come to be: by an open of the path, as a duplicate, in another way.
-void note_opened(long made, const char* path);
+// `made` has come to be: by an open, as a duplicate, in another way.
+void note_opened(long made);
 void note_duplicate(uint64_t number, long made);
 void note_descriptor(long made);
 // A read, or what else such a number is caught for, that waits in the vdso: before and after.

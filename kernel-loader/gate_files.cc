@@ -72,9 +72,9 @@ long open_path(CaughtCall& call, int path_argument) {
     if (instead == nullptr && names_own_program(text)) instead = live_state().program;
   }
   char translated[kProcPathSize];
-  if (instead == nullptr && translate_proc_path(text, translated)) {
+  if (instead == nullptr && translate_proc_path(folder, text, translated)) {
     const uint64_t mode = path_argument == 0 ? call.argument(2) : call.argument(3);
-    return sys::raw(__NR_openat, kHere, sys::bits(translated), flags, mode);
+    return sys::raw(__NR_openat, folder, sys::bits(translated), flags, mode);
   }
   if (instead != nullptr)
     return sys::raw(__NR_openat, kHere, sys::bits(instead), flags & ~uint64_t{O_NOFOLLOW});
@@ -99,7 +99,7 @@ bool names_own_program(const char* path) {
 
 long do_open(CaughtCall& call, int path_argument) {
   const long got = open_path(call, path_argument);
-  if (!sys::failed(got) && !call.redirected()) note_opened(got, sys::pointer<const char>(call.argument(path_argument)));
+  if (!sys::failed(got) && !call.redirected()) note_opened(got);
   return got;
 }
 
@@ -155,8 +155,15 @@ long do_readlink(CaughtCall& call, int path_argument) {
   if (names_own_program(text)) return tell_link(live_state().program, buffer, static_cast<int>(size));
   char other[kProcPathSize];
   if (link_to_own_ids(text, other)) return tell_link(other, buffer, static_cast<int>(size));
-  if (translate_proc_path(text, other)) return sys::raw(__NR_readlinkat, kHere, sys::bits(other), buffer, size);
-  return call.pass();
+  const bool translated = translate_proc_path(folder, text, other);
+  const uint64_t wanted = translated ? sys::bits(other) : path;
+  char link[kProcPathSize], told[kProcPathSize];
+  if (ids_are_translated() && (*text != '/' || starts_with(text, "/proc/"))) {
+    const long length = sys::raw(__NR_readlinkat, folder, wanted, sys::bits(link), sizeof link - 1);
+    link[sys::failed(length) ? 0 : length] = 0;
+    if (tell_proc_path(link, told)) return tell_link(told, buffer, static_cast<int>(size));
+  }
+  return translated ? sys::raw(__NR_readlinkat, folder, wanted, buffer, size) : call.pass();
 }
 
 long do_look_at_path(CaughtCall& call, int path_argument) {
@@ -164,11 +171,20 @@ long do_look_at_path(CaughtCall& call, int path_argument) {
   if (got == -EFAULT || got == -ENAMETOOLONG) return got;
   char translated[kProcPathSize];
   const uint64_t path = call.argument(path_argument);
-  if (!translate_proc_path(sys::pointer<const char>(path), translated)) return got;
+  if (!translate_proc_path(path_argument == 0 ? kHere : call.argument(0), sys::pointer<const char>(path), translated)) return got;
   call.set_argument(path_argument, sys::bits(translated));
   const long again = call.pass();
   call.set_argument(path_argument, path);
   return again;
+}
+
+long do_chdir(CaughtCall& call) {
+  const uint64_t path = call.argument(0);
+  struct stat status;
+  const long seen = sys::raw(__NR_newfstatat, kHere, path, sys::bits(&status), 0);
+  char translated[kProcPathSize];
+  if (seen == -EFAULT || seen == -ENAMETOOLONG || !translate_proc_path(kHere, sys::pointer<const char>(path), translated)) return call.pass();
+  return sys::raw(__NR_chdir, sys::bits(translated));
 }
 
 }  // namespace mana::loader

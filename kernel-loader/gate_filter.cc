@@ -297,7 +297,7 @@ class NumbersProgram {
     }
   }
 
-  sock_filter code_[kMostNumbersOfFilter + 40];
+  sock_filter code_[kMostNumbersOfFilter + 48];
   int count_ = 0;
   sock_fprog program_{};
 };
@@ -315,8 +315,11 @@ bool install_for_all_threads(const NumbersProgram& built) {
 }  // namespace
 
 bool install_filter_of_numbers(const uint16_t* numbers, int count) {
-  static constexpr uint32_t kCalls[] = {__NR_read,    __NR_pread64,  __NR_readv,  __NR_preadv,  __NR_preadv2, __NR_dup, __NR_fcntl,
-                                        __NR_recvmsg, __NR_recvmmsg, __NR_accept, __NR_accept4};
+  static constexpr uint32_t kCalls[] = {
+      __NR_read,   __NR_pread64,  __NR_readv,      __NR_preadv, __NR_preadv2,    __NR_getdents, __NR_getdents64,  // what tells ids
+      __NR_openat, __NR_newfstatat, __NR_statx,    __NR_faccessat, __NR_faccessat2,                                 // from a folder of /proc
+      __NR_recvmsg, __NR_recvmmsg, __NR_accept,    __NR_accept4,                                                    // sockets
+      __NR_dup,    __NR_fcntl};
   return install_for_all_threads({live_state().vdso, kCalls, numbers, count});
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Calls that take or tell ids of processes and threads (ids.h), or are otherwise caught in a restarted process only.
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -118,6 +119,21 @@ long wait_with_real_id(CaughtCall& call) {
   return 0;
 }
 
+// Whose capabilities is in a header, into which the kernel writes the version that it wants when it is another.
+long do_capabilities(const CaughtCall& call) {
+  const uint64_t at = call.argument(0);
+  if (!readable_word(at)) return call.pass();
+  struct Header {
+    uint32_t version;
+    int32_t id;
+  };
+  const Header given = *sys::pointer<const Header>(at);
+  Header header{given.version, real_id(given.id)};
+  const long got = sys::raw(call.number(), sys::bits(&header), call.argument(1));
+  if (header.version == given.version) return got;
+  return sys::failed(give_bytes(&header.version, sizeof header.version, at)) ? -EFAULT : got;
+}
+
 // Only of the peer; the other options of that number are no socket's.
 long do_getsockopt(const CaughtCall& call) {
   const long got = call.pass();
@@ -129,42 +145,6 @@ long do_getsockopt(const CaughtCall& call) {
 }
 
 }  // namespace
-
-bool translate_proc_path(const char* path, char (&into)[kProcPathSize]) {
-  if (!ids_are_translated() || !starts_with(path, "/proc/")) return false;
-  if (const char* instead = host_name_file(path)) return copy_text(instead, into, sizeof into);
-  bool changed = false;
-  TextLine line(into, sizeof into);
-  line.add("/proc");
-  // Each part that is a number is an id: /proc/ID/..., /proc/self/task/ID/..., /proc/ID/task/ID/...; files of a process are
-  // named by numbers in fd, fdinfo and map_files only.
-  for (path += 5; *path == '/';) {
-    char part[64];
-    size_t length = 0;
-    while (path[length + 1] != 0 && path[length + 1] != '/') {
-      if (length + 1 == sizeof part) return false;
-      part[length] = path[length + 1];
-      length++;
-    }
-    part[length] = 0;
-    path += length + 1;
-    line.add("/");
-    const char* end = part;
-    const uint64_t number = read_number(end, 10);
-    const int32_t id = end == part || *end != 0 || number > INT32_MAX ? 0 : static_cast<int32_t>(number);
-    if (id != 0 && real_id(id) != id) {
-      line.decimal(real_id(id));
-      changed = true;
-    } else {
-      line.add(part);
-    }
-    if (same_text(part, "fd") || same_text(part, "fdinfo") || same_text(part, "map_files")) {
-      line.add(path);
-      break;
-    }
-  }
-  return changed && !line.full();
-}
 
 bool commands_ids(const CaughtCall& call) {
   const uint64_t command = call.argument(1);
@@ -203,9 +183,19 @@ long do_fcntl_of_ids(CaughtCall& call) {
   return got;
 }
 
-// The foreground group and the session of a terminal.
+// PR_SET_PTRACER
+long do_prctl_of_ids(CaughtCall& call) {
+  return sys::raw(call.number(), call.argument(0), translated(call.argument(1)), call.argument(2), call.argument(3), call.argument(4));
+}
+
+// The foreground group and the session of a terminal; the owner of a socket.
 long do_ioctl_of_ids(CaughtCall& call) {
   const uint64_t at = call.argument(2);
+  if (call.argument(1) == FIOSETOWN || call.argument(1) == SIOCSPGRP) {
+    if (!readable_word(at & ~uint64_t{7})) return call.pass();
+    const auto owner = static_cast<int32_t>(translated(static_cast<uint64_t>(static_cast<int64_t>(*sys::pointer<const int32_t>(at)))));
+    return sys::raw(call.number(), call.argument(0), call.argument(1), sys::bits(&owner));
+  }
   if (call.argument(1) == TIOCSPGRP) {
     if (!readable_word(at & ~uint64_t{7})) return -EFAULT;
     const int32_t group = real_id(*sys::pointer<const int32_t>(at), IdKind::group);
@@ -217,7 +207,10 @@ long do_ioctl_of_ids(CaughtCall& call) {
   const long got = call.pass();
   if (sys::failed(got)) return got;
   auto* group = sys::pointer<int32_t>(at);
-  *group = seen_id(*group, call.argument(1) == TIOCGSID ? IdKind::session : IdKind::group);
+  if (call.argument(1) == FIOGETOWN || call.argument(1) == SIOCGPGRP)
+    *group = *group >= 0 ? seen_id(*group) : -seen_id(-*group, IdKind::group);
+  else
+    *group = seen_id(*group, call.argument(1) == TIOCGSID ? IdKind::session : IdKind::group);
   return got;
 }
 
@@ -242,9 +235,13 @@ long do_id_call(CaughtCall& call) {
       return do_shmctl(call);
     case __NR_uname:
       return do_uname(call);
-    case __NR_getdents:
-    case __NR_getdents64:
-      return do_read_folder(call);
+    case __NR_chdir:
+      return do_chdir(call);
+    case __NR_kcmp:
+      return with_real_ids(call, 2);
+    case __NR_capget:
+    case __NR_capset:
+      return do_capabilities(call);
     case __NR_stat:
     case __NR_lstat:
     case __NR_access:

@@ -1,24 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Folders of /proc whose entries are ids (/proc itself, and the folder task of a process), in a restarted process: they are listed with
-// the names under which the application can open them (translate_proc_path).
+// Names in /proc that are ids, in a restarted process: in paths, and in folders (/proc itself, and the folder task of a process), which are
+// listed with the names under which the application can open what is in them.
 //
-// The kernel's records are read in pieces and laid out anew, because names have other lengths.  What does not fit is read again: the
+// The kernel's records of a folder are read in pieces and laid out anew, because names have other lengths.  What does not fit is read again: the
 // folder's position is put back to where the first such record begins, which is what the kernel does itself.
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include <cerrno>
 
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
+#include "kernel-loader/proc_text.h"
 #include "kernel-loader/text.h"
 
 namespace mana::loader {
 namespace {
-
-enum class Names { others, processes, threads };
 
 uint64_t as_argument(int64_t number) { return static_cast<uint64_t>(number); }
 
@@ -37,26 +33,8 @@ constexpr uint64_t kPiece = 768, kGrown = kPiece / 24 * 32;
 
 uint64_t record_length(const char* name) { return (kName + text_length(name) + 1 + 7) & ~uint64_t{7}; }
 
-Names names_in(uint64_t folder) {
-  struct statfs system;
-  struct stat status;
-  if (sys::failed(sys::raw(__NR_fstatfs, folder, sys::bits(&system))) || system.f_type != PROC_SUPER_MAGIC) return Names::others;
-  constexpr uint64_t kRootOfProc = 1;
-  if (!sys::failed(sys::raw(__NR_fstat, folder, sys::bits(&status))) && status.st_ino == kRootOfProc) return Names::processes;
-  char link[kProcPathSize], path[kProcPathSize];
-  TextLine(link, sizeof link).add("/proc/thread-self/fd/").decimal(static_cast<int32_t>(folder));
-  const long length = sys::raw(__NR_readlink, sys::bits(link), sys::bits(path), sizeof path - 1);
-  if (sys::failed(length)) return Names::others;
-  path[length] = 0;
-  const char* last = last_part(path);
-  if (!same_text(last, "task") || last - path < 2) return Names::others;
-  path[last - path - 1] = 0;
-  const char* process = last_part(path);
-  return read_number(process, 10) == static_cast<uint64_t>(sys::getpid()) ? Names::threads : Names::processes;
-}
-
 // The name that the application knows, in `into`; false: such an id means another task to it.
-bool told_name(const char* name, Names names, char (&into)[kProcPathSize]) {
+bool told_name(const char* name, bool threads, char (&into)[kProcPathSize]) {
   const char* end = name;
   const uint64_t number = read_number(end, 10);
   TextLine line(into, sizeof into);
@@ -65,9 +43,9 @@ bool told_name(const char* name, Names names, char (&into)[kProcPathSize]) {
     return true;
   }
   const auto real = static_cast<int32_t>(number);
-  const int32_t seen = names == Names::threads ? seen_id(real) : seen_process(real);
+  const int32_t seen = threads ? seen_id(real) : seen_process(real);
   line.decimal(seen);
-  const int32_t meant = names == Names::threads ? real_id(real) : real_process(real);
+  const int32_t meant = threads ? real_id(real) : real_process(real);
   return seen != real || meant == real || sys::raw(__NR_kill, as_argument(meant), 0) == -ESRCH;
 }
 
@@ -85,12 +63,77 @@ void lay_out(const Record& from, const char* name, bool old, char* to) {
   copy_text(name, to + (old ? kNameOfOld : kName), length - kName);
 }
 
+// A part of a path; false: it is too long to be one that matters.
+struct Part {
+  char text[64];
+  size_t length = 0;
+  bool take(const char*& path) {
+    while (path[length] != 0 && path[length] != '/') {
+      if (length + 1 == sizeof text) return false;
+      text[length] = path[length];
+      length++;
+    }
+    text[length] = 0;
+    path += length;
+    return true;
+  }
+  int32_t id() const {  // 0: it is none
+    const char* end = text;
+    const uint64_t number = read_number(end, 10);
+    return end == text || *end != 0 || number > INT32_MAX ? 0 : static_cast<int32_t>(number);
+  }
+  bool names_descriptors() const { return same_text(text, "fd") || same_text(text, "fdinfo") || same_text(text, "map_files"); }
+};
+
 }  // namespace
+
+// Each part that is a number is an id: /proc/ID/..., /proc/self/task/ID/..., /proc/ID/task/ID/...; files of a process are named by numbers in
+// fd, fdinfo and map_files only.
+bool translate_proc_path(uint64_t folder, const char* path, char (&into)[kProcPathSize]) {
+  if (!ids_are_translated()) return false;
+  if (const char* instead = host_name_file(path)) return copy_text(instead, into, sizeof into);
+  const bool relative = *path != '/';
+  if (!relative && !starts_with(path, "/proc/")) return false;
+  bool changed = false;
+  TextLine line(into, sizeof into);
+  for (const char* at = path; *at != 0;) {
+    if (*at == '/') line.add(*at++);
+    Part part;
+    if (!part.take(at)) return false;
+    if (part.id() != 0 && real_id(part.id()) != part.id()) {
+      line.decimal(real_id(part.id()));
+      changed = true;
+    } else {
+      line.add(part.text);
+    }
+    if (part.names_descriptors()) {
+      line.add(at);
+      break;
+    }
+  }
+  return changed && !line.full() && (!relative || proc_file(static_cast<int32_t>(folder)).has_ids_in_names());
+}
+
+bool tell_proc_path(const char* path, char (&into)[kProcPathSize]) {
+  if (!ids_are_translated() || !starts_with(path, "/proc/")) return false;
+  const char* at = path + 6;
+  Part process, thread;
+  if (!process.take(at) || process.id() == 0) return false;
+  TextLine line(into, sizeof into);
+  line.add("/proc/").decimal(seen_process(process.id()));
+  if (starts_with(at, "/task/")) {
+    at += 6;
+    if (!thread.take(at) || thread.id() == 0) return false;
+    line.add("/task/").decimal(process.id() == sys::getpid() ? seen_id(thread.id()) : seen_process(thread.id()));
+  }
+  line.add(at);
+  return !line.full();
+}
 
 long do_read_folder(CaughtCall& call) {
   const uint64_t folder = call.argument(0);
-  const Names names = names_in(folder);
-  if (names == Names::others) return call.pass();
+  const ProcFile file = ids_are_translated() ? proc_file(static_cast<int32_t>(folder)) : ProcFile{ProcFile::none, false};
+  if (file.kind != ProcFile::processes && file.kind != ProcFile::threads) return call.pass();
   alignas(8) char from[kPiece];
   alignas(8) char to[kGrown];
   const uint64_t asked = static_cast<uint32_t>(call.argument(2)), room = asked < sizeof to ? asked : sizeof to;
@@ -104,7 +147,7 @@ long do_read_folder(CaughtCall& call) {
     for (long at = 0; at < got;) {
       const auto* record = reinterpret_cast<const Record*>(from + at);
       char name[kProcPathSize];
-      if (told_name(record->name, names, name)) {
+      if (told_name(record->name, file.kind == ProcFile::threads && file.own, name)) {
         full = used + record_length(name) > room;
         if (full) break;
         lay_out(*record, name, call.number() == __NR_getdents, to + used);

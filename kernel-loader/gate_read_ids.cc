@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Ids in what is read, in a restarted process: files of /proc, who sent the signals that a signalfd gives, and (gate_credentials.cc) the
-// messages of a socket.
+// Ids in what is read, in a restarted process: folders (gate_proc.cc) and files of /proc, who sent the signals that a signalfd gives, and
+// (gate_credentials.cc) the messages of a socket.
 //
 // Reads are on hot paths, so only those of descriptor numbers are caught under which one of these was open once: by one more filter for
 // each new number, since filters can only be added.  What the number is by then the handler asks the kernel at each call; if it is
@@ -207,7 +207,7 @@ long do_read(CaughtCall& call) {
   const auto number = static_cast<int64_t>(static_cast<int32_t>(call.argument(0)));
   // A process that was launched by one that has restarted has its filters.
   const ProcFile file = is_caught(number) ? proc_file(number) : ProcFile{ProcFile::none, false};
-  if (file.kind == ProcFile::none) return wait_for_ids(call);
+  if (!file.is_text()) return wait_for_ids(call);
   Room room;
   if (!find_room(call, room)) return call.pass();
   int64_t from = call.number() == __NR_read || call.number() == __NR_readv ? -1 : static_cast<int64_t>(call.argument(3));
@@ -220,8 +220,8 @@ long do_read(CaughtCall& call) {
   return got;
 }
 
-void note_opened(long made, const char* path) {
-  if (ids_are_translated() && may_tell_ids(path) && tells_ids(made)) catch_reads_of(made);
+void note_opened(long made) {
+  if (ids_are_translated() && proc_file(made).kind != ProcFile::none) catch_reads_of(made);
 }
 
 void note_duplicate(uint64_t number, long made) {

@@ -11,13 +11,14 @@
 // have the application's: gate_futex.cc.  Files of /proc are translated while they are read: proc_text.h.
 //
 // So ids of other ranks, which the application was told in a message, are not translated.  Nor are
-//  - in what is read: links of /proc to elsewhere in it, /proc/sysvipc, the last users of System V objects (cpid, lpid).  What is translated
-//    is so for calls of the family of read on a file of /proc that was opened by path and on a signalfd (gate_read_ids.cc), and for recvmsg
-//    (gate_credentials.cc); not for splice, sendfile or io_uring, or a descriptor that came in a message.
+//  - in what is read: /proc/sysvipc and the last users of System V objects (cpid, lpid), getcwd in a folder of /proc.  What is translated is so
+//    for calls of the family of read on a file of /proc and on a signalfd (gate_read_ids.cc), and for recvmsg (gate_credentials.cc); not for
+//    splice, sendfile or io_uring, or a descriptor that came in a message.
 //  - credentials that are sent (SCM_CREDENTIALS) by a process that has no socket with SO_PASSCRED itself, with sendmmsg, or with more than
 //    264 bytes of control data: with the sender's own id in it the message of an ordinary user is refused, EPERM.
-//  - in paths of other calls than open, readlink, stat and access, or from another folder than the working directory.
-//  - PR_SET_PTRACER, ptrace, kcmp, capget, FIOSETOWN and its kin.
+//  - in paths of other calls than open, readlink, stat, access and chdir; in paths from a folder that is not the working one only those from a
+//    folder of /proc (its number is caught, gate_read_ids.cc).
+//  - ptrace, because its many requests would all have to be caught, and a process cannot trace itself; PR_SCHED_CORE.
 //
 // Limit: the kernel may give a new thread or child a number that the application knows as one of its own.  Then the application's
 // own is meant.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernel-loader/proc_text.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "kernel-loader/ids.h"
@@ -43,23 +45,31 @@ ProcFile::Kind kind_named(const char* name) {
 
 }  // namespace
 
-bool may_tell_ids(const char* path) {
-  const char* last = last_part(path);
-  return kind_named(last) != ProcFile::none || is_number(last);
-}
-
 ProcFile proc_file(int64_t number) {
   constexpr ProcFile kNone{ProcFile::none, false};
+  const bool here = number == AT_FDCWD;
   struct statfs system;
-  if (sys::failed(sys::raw(__NR_fstatfs, static_cast<uint64_t>(number), sys::bits(&system))) || system.f_type != PROC_SUPER_MAGIC) return kNone;
+  const uint64_t which = here ? sys::bits(".") : static_cast<uint64_t>(number);
+  const long known = sys::raw(here ? __NR_statfs : __NR_fstatfs, which, sys::bits(&system));
+  if (sys::failed(known) || system.f_type != PROC_SUPER_MAGIC) return kNone;
+  struct stat status;
+  if (sys::failed(sys::raw(__NR_newfstatat, static_cast<uint64_t>(number), sys::bits(""), sys::bits(&status), AT_EMPTY_PATH))) return kNone;
   char link[48], path[256];
-  TextLine(link, sizeof link).add("/proc/thread-self/fd/").decimal(number);
+  TextLine line(link, sizeof link);
+  if (here)
+    line.add("/proc/thread-self/cwd");
+  else
+    line.add("/proc/thread-self/fd/").decimal(number);
   const long length = sys::raw(__NR_readlink, sys::bits(link), sys::bits(path), sizeof path - 1);
   if (sys::failed(length)) return kNone;
   path[length] = 0;
   const char* name = take_part(path);
-  ProcFile::Kind kind = kind_named(name);
-  if (kind == ProcFile::locks) return {kind, false};
+  const bool folder = S_ISDIR(status.st_mode);
+  constexpr uint64_t kRoot = 1;
+  if (folder && status.st_ino == kRoot) return {ProcFile::processes, false};
+  if (folder && (same_text(name, "fd") || same_text(name, "fdinfo") || same_text(name, "map_files"))) return {ProcFile::descriptors, false};
+  ProcFile::Kind kind = folder ? (same_text(name, "task") ? ProcFile::threads : ProcFile::folder) : kind_named(name);
+  if (kind == ProcFile::locks || kind == ProcFile::folder) return {kind, false};
   const char* owner = take_part(path);
   if (is_number(name) && same_text(owner, "fdinfo")) {
     kind = ProcFile::fdinfo;

@@ -9,13 +9,14 @@
 namespace mana::loader {
 
 struct ProcFile {
-  enum Kind { none, stat, status, sched, children, timers, fdinfo, locks } kind;
+  enum Kind { none, stat, status, sched, children, timers, fdinfo, locks, processes, threads, descriptors, folder } kind;
   bool own;  // of this process or one of its threads
+  bool is_text() const { return kind != none && kind < processes; }
+  // Folders: names in them and below that are numbers are ids; in `descriptors` (fd, fdinfo, map_files) not.
+  bool has_ids_in_names() const { return kind == processes || kind == threads || kind == folder; }
 };
-// What is open under a number of the application's.
+// What is open under a number of the application's, or the working directory (AT_FDCWD).
 ProcFile proc_file(int64_t number);
-// Whether a path may lead to one, by its last parts.
-bool may_tell_ids(const char* path);
 
 // A window of such a text.  The kernel's is put in piece by piece; the first must have at least the first 128 bytes.
 class ProcText {
