@@ -29,7 +29,7 @@ struct Record {
 constexpr uint64_t kName = 19, kNameOfOld = 18;
 static_assert(offsetof(Record, name) == kName);
 // Of names that are numbers: 24 for up to four digits, else 32.
-constexpr uint64_t kPiece = 768, kGrown = kPiece / 24 * 32;
+constexpr uint64_t kPiece = 576, kGrown = kPiece / 24 * 32;
 
 uint64_t record_length(const char* name) { return (kName + text_length(name) + 1 + 7) & ~uint64_t{7}; }
 

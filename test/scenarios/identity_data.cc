@@ -226,6 +226,9 @@ void check_files_of_proc(mana::test::Job& job, const Threads& threads, int locke
   CHECK_EQ(waitpid(child, &status, 0), child);
   CHECK_EQ(status, 7 << 8);
 
+  const int itself = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  CHECK_EQ(behind(contents("/proc/self/fdinfo/" + std::to_string(itself)), "\nPid:"), getpid());
+  close(itself);
   const std::string info = contents("/proc/self/fdinfo/" + std::to_string(locked));
   CHECK(info.find("WRITE " + std::to_string(getpid()) + " ") != std::string::npos);
   CHECK(contents("/proc/locks").find("WRITE " + std::to_string(getpid()) + " ") != std::string::npos);
