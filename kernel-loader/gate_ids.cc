@@ -59,8 +59,36 @@ long with_real_who(const CaughtCall& call) {
   return sys::raw(call.number(), call.argument(0), who, call.argument(2));
 }
 
+// The new launcher may have made the process the leader of a group or a session, of which the application knows nothing: it leads the group that
+// it asks for already; and who may not make a session because of that leaves the group before, or has the session already.
+bool leads_unknowingly() {
+  const auto group = static_cast<int32_t>(sys::raw(__NR_getpgrp));
+  return in_original_process() && group == sys::getpid() && seen_id(group, IdKind::group) != seen_id(group);
+}
+
 long do_setpgid(const CaughtCall& call) {
-  return sys::raw(call.number(), translated(call.argument(0)), as_argument(real_id(as_id(call.argument(1)), IdKind::group)));
+  const uint64_t process = translated(call.argument(0)), group = as_argument(real_id(as_id(call.argument(1)), IdKind::group));
+  const int32_t self = sys::getpid();
+  const auto is_self = [self](uint64_t id) { return id == 0 || as_id(id) == self; };
+  if (is_self(process) && (call.argument(1) == 0 || as_id(call.argument(1)) == seen_id(self)) && leads_unknowingly()) {
+    rename_id(IdKind::group, self, seen_id(self));
+    return 0;
+  }
+  return sys::raw(call.number(), process, group);
+}
+
+long do_setsid(const CaughtCall& call) {
+  long got = call.pass();
+  const int32_t self = sys::getpid(), seen = seen_id(self);
+  if (got != -EPERM || !leads_unknowingly()) return told(got, IdKind::session);
+  if (sys::raw(__NR_getsid) != self) {
+    sys::raw(__NR_setpgid, 0, as_argument(static_cast<int32_t>(sys::raw(__NR_getpgid, as_argument(static_cast<int32_t>(sys::raw(__NR_getppid)))))));
+    got = call.pass();
+    if (sys::failed(got)) return got;
+  }
+  rename_id(IdKind::group, self, seen);
+  rename_id(IdKind::session, self, seen);
+  return seen;
 }
 
 long with_real_clock(const CaughtCall& call) {
@@ -261,7 +289,7 @@ long do_id_call(CaughtCall& call) {
     case __NR_setsockopt:
       return do_setsockopt(call);
     case __NR_setsid:
-      return told(call.pass(), IdKind::session);
+      return do_setsid(call);
     case __NR_gettid:
       return seen_id_of_this_thread();
     case __NR_set_tid_address: {

@@ -9,7 +9,7 @@
 namespace mana::loader {
 namespace {
 
-// Filled before the application runs, constant from then on: no lock.
+// Filled before the application runs, and then no pair is added or changes its kernel's id: no lock.
 struct Pair {
   int32_t seen, real;
   IdKind kind;
@@ -44,6 +44,12 @@ bool add_id(IdKind kind, int32_t seen, int32_t real, uint64_t fs) {
   if (count == kMost) return false;
   pairs[count++] = {seen, real, kind, fs};
   return true;
+}
+
+void rename_id(IdKind kind, int32_t real, int32_t seen) {
+  for (uint64_t i = 0; i < count; i++) {
+    if (pairs[i].kind == kind && pairs[i].real == real) __atomic_store_n(&pairs[i].seen, seen, __ATOMIC_RELAXED);
+  }
 }
 
 int32_t real_id(int32_t seen, IdKind kind) {

@@ -35,6 +35,9 @@ enum class IdKind : uint32_t { task, group, session };
 // False: the table is full.
 bool add_id(IdKind kind, int32_t seen, int32_t real, uint64_t fs = 0);
 
+// The application has become the leader of this group or session, which it has known by another number until now.
+void rename_id(IdKind kind, int32_t real, int32_t seen);
+
 // Any thread, also in a signal handler.
 int32_t real_id(int32_t seen, IdKind kind = IdKind::task);
 int32_t seen_id(int32_t real, IdKind kind = IdKind::task);

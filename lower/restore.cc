@@ -237,7 +237,7 @@ Outcome place(const ImageFile& image) {
   for (const auto& [seen, real] : segments.real_ids()) loader::add_segment(seen, real);
   if (!segments.told().empty()) complain("System V shared memory segment", segments.told());
   const loader::GateState& gate = gate_of(image);
-  restore_session(image.process());
+  restore_session(image.process(), gate);
   if (Outcome restored = loader::restore_gate_state(gate); !restored.ok()) return restored.error().during("restore the gate");
   mana_signal_entry_tells_sender = 1;
   if (const std::string host = told_host(image, gate); !host.empty()) {

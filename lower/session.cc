@@ -11,6 +11,7 @@
 #include <cstring>
 #include <string>
 
+#include "kernel-loader/ids.h"
 #include "kernel-loader/sys.h"
 #include "lower/descriptor_contents.h"
 #include "lower/proc_file.h"
@@ -34,6 +35,7 @@ struct Launched {
 Launched launched{};
 // By the image, whether or not this launcher made it necessary.
 bool asked_for_session = false, asked_for_group = false;
+bool led_session_at_start = false, led_group_at_start = false;  // as far as the application knew
 
 // One that its launcher made a leader may have taken a terminal without a session of its own (Hydra makes each rank one).
 bool has_own_terminal() {
@@ -61,16 +63,29 @@ void give_up_terminal() {
 
 }  // namespace
 
-void note_launched_session() { launched = {getsid(0), getpgrp(), controlling_terminal()}; }
+// What the application has asked for, and had unknowingly (gate_ids.cc), has its number in the application's eyes.
+bool leads(pid_t real, loader::IdKind kind) { return loader::seen_id(real, kind) == loader::seen_id(getpid()); }
 
-bool leads_own_session() { return asked_for_session || getsid(0) != launched.session || has_own_terminal(); }
+void note_launched_session() {
+  launched = {getsid(0), getpgrp(), controlling_terminal()};
+  led_session_at_start = launched.session == getpid();
+  led_group_at_start = launched.group == getpid();
+}
+
+bool leads_own_session() {
+  const bool has_made_one = leads(getsid(0), loader::IdKind::session) && !led_session_at_start;
+  return asked_for_session || getsid(0) != launched.session || has_made_one || has_own_terminal();
+}
 
 void read_session(image::ProcessState& state) {
   state.leads_own_session = leads_own_session();
-  state.leads_own_group = getpgrp() == getpid() && (asked_for_group || launched.group != getpid());
+  const bool has_made_one = leads(getpgrp(), loader::IdKind::group) && !led_group_at_start;
+  state.leads_own_group = getpgrp() == getpid() && (asked_for_group || launched.group != getpid() || has_made_one);
 }
 
-void restore_session(const image::ProcessState& state) {
+void restore_session(const image::ProcessState& state, const loader::GateState& gate) {
+  led_session_at_start = gate.session == gate.process;
+  led_group_at_start = gate.group == gate.process;
   asked_for_group = state.leads_own_group != 0;
   if (asked_for_group) setpgid(0, 0);
   if (state.leads_own_session == 0) return;

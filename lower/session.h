@@ -3,6 +3,7 @@
 // its launcher's natively, and leaves the new one's at a restart.  Its controlling terminal: descriptor_terminals.cc.
 #pragma once
 
+#include "kernel-loader/gate.h"
 #include "kernel-loader/image_format.h"
 
 namespace mana::lower {
@@ -13,7 +14,7 @@ void note_launched_session();
 // Agent's thread, everything parked.
 void read_session(image::ProcessState& state);
 // Main thread, before the ids are noted that the application knows (restore_gate_state).  What cannot be is told.
-void restore_session(const image::ProcessState& state);
+void restore_session(const image::ProcessState& state, const loader::GateState& gate);
 
 // Since the launch, or by restore_session: a terminal of the launcher's session is not the application's.
 bool leads_own_session();
