@@ -74,7 +74,12 @@ long do_setpgid(const CaughtCall& call) {
     rename_id(IdKind::group, self, seen_id(self));
     return 0;
   }
-  return sys::raw(call.number(), process, group);
+  const long got = sys::raw(call.number(), process, group);
+  if (got != -EPERM || !is_self(process) || !in_original_process() || sys::raw(__NR_getsid) != self) return got;
+  // The leader of a session may not leave its group; natively the application leads none.  So it is told to be in the other group.
+  if (seen_id(self, IdKind::session) == seen_id(self)) return got;
+  rename_id(IdKind::group, self, as_id(call.argument(1)));
+  return 0;
 }
 
 long do_setsid(const CaughtCall& call) {

@@ -10,7 +10,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 #include "kernel-loader/image_shared.h"
 #include "kernel-loader/report.h"
@@ -32,15 +35,45 @@ Error failure(const char* what, const SegmentRecord& segment, const std::string&
 
 char* memory(const SegmentRecord& segment) { return reinterpret_cast<char*>(segment.begin); }
 
-Outcome read_segment(int descriptor, const SegmentRecord& segment, char* to, const std::string& name) {
-  uint64_t done = 0;
-  while (done < segment.bytes) {
-    const ssize_t got = pread(descriptor, to + done, segment.bytes - done, static_cast<off_t>(segment.file_offset + done));
+bool read_piece(int descriptor, char* to, uint64_t bytes, uint64_t offset) {
+  for (uint64_t done = 0; done < bytes;) {
+    const ssize_t got = pread(descriptor, to + done, bytes - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return failure("read memory from the image", segment, name);
+    if (got <= 0) return false;
     done += static_cast<uint64_t>(got);
   }
-  return Done{};
+  return true;
+}
+
+Outcome read_segment(int descriptor, const SegmentRecord& segment, const std::string& name, int threads) {
+  constexpr uint64_t kPiece = 8 << 20;
+  std::atomic<uint64_t> next{0};
+  std::atomic<int> error{-1};
+  const auto work = [&] {
+    for (uint64_t at = next.fetch_add(kPiece); at < segment.bytes && error < 0; at = next.fetch_add(kPiece)) {
+      if (!read_piece(descriptor, memory(segment) + at, std::min(kPiece, segment.bytes - at), segment.file_offset + at)) error = errno;
+    }
+  };
+  std::vector<std::thread> helpers;
+  for (int i = 1; i < threads && static_cast<uint64_t>(i) * kPiece < segment.bytes; ++i) helpers.emplace_back(work);
+  work();
+  for (std::thread& helper : helpers) helper.join();
+  errno = error;
+  return error < 0 ? Outcome{Done{}} : failure("read memory from the image", segment, name);
+}
+
+// Memory that is mapped from a file has none.
+constexpr uint64_t kHugePage = 2 << 20;
+enum class HugePages { never, where_asked_for, everywhere };
+
+HugePages huge_pages(const ImageFile& image) {
+  char words[64] = {};
+  const int file = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return HugePages::never;
+  const bool known = read(file, words, sizeof words - 1) > 0;
+  close(file);
+  if (!known || std::strstr(words, "[never]") != nullptr || image.process().without_huge_pages != 0) return HugePages::never;
+  return std::strstr(words, "[always]") != nullptr ? HugePages::everywhere : HugePages::where_asked_for;
 }
 
 // Their size is the mapping's own; 0: this machine has not so many of them.
@@ -66,17 +99,41 @@ void* map_droppable(const SegmentRecord& whole, int protection, int flags) {
   return placed;
 }
 
-// MADV_WIPEONFORK is refused for a file, and its pages lie on the nodes where they were read.
-bool must_be_anonymous(const ImageFile& image, const SegmentRecord& whole) {
+bool gets_huge_pages(const ImageFile& image, const SegmentRecord& whole, HugePages huge) {
+  if (huge == HugePages::never || whole.bytes < kHugePage) return false;
+  const auto covers = [&whole](const MemoryFlags& range) { return range.begin <= whole.begin && whole.begin + whole.bytes <= range.begin + range.bytes; };
+  const auto touches = [&whole](const MemoryFlags& range) { return range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes; };
+  bool asked_for = false, forbidden = false;
+  for (const MemoryFlags& range : image.memory_flags()) {
+    asked_for |= (range.flags & MemoryFlags::huge_pages) != 0 && touches(range);
+    forbidden |= (range.flags & MemoryFlags::no_huge_pages) != 0 && covers(range);
+  }
+  return asked_for || (huge == HugePages::everywhere && !forbidden);
+}
+
+// MADV_WIPEONFORK is refused for a file, its pages lie on the nodes where they were read, and are small ones: that would cost a program that
+// computes with much memory more for as long as it runs than reading it costs once.
+bool must_be_anonymous(const ImageFile& image, const SegmentRecord& whole, HugePages huge) {
   const auto concerns = [&whole](const auto& range) { return range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes; };
   return std::any_of(image.memory_policies().begin(), image.memory_policies().end(), concerns) ||
          std::any_of(image.memory_flags().begin(), image.memory_flags().end(),
-                     [&](const MemoryFlags& range) { return (range.flags & MemoryFlags::wipe_on_fork) != 0 && concerns(range); });
+                     [&](const MemoryFlags& range) { return (range.flags & MemoryFlags::wipe_on_fork) != 0 && concerns(range); }) ||
+         gets_huge_pages(image, whole, huge);
+}
+
+// Before it is read.
+void ask_for_huge_pages(const ImageFile& image, const SegmentRecord& whole) {
+  for (const MemoryFlags& range : image.memory_flags()) {
+    const uint64_t begin = std::max(range.begin, whole.begin), end = std::min(range.begin + range.bytes, whole.begin + whole.bytes);
+    if (begin >= end) continue;
+    const int advice = (range.flags & MemoryFlags::huge_pages) != 0 ? MADV_HUGEPAGE : (range.flags & MemoryFlags::no_huge_pages) != 0 ? MADV_NOHUGEPAGE : 0;
+    if (advice != 0) madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+  }
 }
 
 // The stretches [first, last) of one anonymous region: anonymous memory, covered by the file where that pays.
 Outcome place_private(const ImageFile& image, std::size_t first, std::size_t last, bool map_file, SharedObjects& objects,
-                      SystemVSegments& system_v) {
+                      SystemVSegments& system_v, HugePages huge_pages, int threads) {
   const auto& segments = image.segments();
   SegmentRecord whole = segments[first];
   whole.bytes = segments[last - 1].begin + segments[last - 1].bytes - whole.begin;
@@ -89,7 +146,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
                       whole.kind == SegmentKind::shared_huge_pages || segment_of_system_v;
   const bool grows_down = (whole.protection & kGrowsDown) != 0;
   const bool droppable = (whole.protection & kDroppable) != 0;
-  if (shared || grows_down || huge || must_be_anonymous(image, whole)) map_file = false;  // must be one anonymous mapping
+  if (shared || grows_down || huge || must_be_anonymous(image, whole, huge_pages)) map_file = false;  // must be one anonymous mapping
   bool reads = false;
   for (std::size_t i = first; i < last; ++i) reads |= segments[i].stored_bytes != 0;
   const int writable = reads ? protection | PROT_READ | PROT_WRITE : protection;
@@ -102,6 +159,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
                  : droppable         ? map_droppable(whole, writable, flags)
                                      : mmap(memory(whole), whole.bytes, writable, flags, -1, 0);
   if (placed != memory(whole)) return failure("place memory", whole, name);
+  if (whole.bytes >= kHugePage) ask_for_huge_pages(image, whole);
   bool must_protect = segment_of_system_v || mapped_twice;
   for (std::size_t i = first; i < last; ++i) {
     const SegmentRecord& segment = segments[i];
@@ -114,7 +172,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
       }
     } else {
       must_protect |= writable != protection;
-      if (Outcome read = read_segment(image.descriptor(), segment, memory(segment), name); !read.ok()) return read;
+      if (Outcome read = read_segment(image.descriptor(), segment, name, threads); !read.ok()) return read;
     }
   }
   if (must_protect && mprotect(memory(whole), whole.bytes, protection) != 0) return failure("protect memory", whole, name);
@@ -123,7 +181,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
 
 // The file is mapped again where it can be.  A writable mapping gets the bytes that the application saw; of a read-only one the
 // file is the truth.
-Outcome place_shared_file(const ImageFile& image, const SegmentRecord& segment) {
+Outcome place_shared_file(const ImageFile& image, const SegmentRecord& segment, int threads) {
   const std::string path = image.path(segment.path);
   const bool writable = (segment.protection & PROT_WRITE) != 0;
   // Of a mapping that is read-only today the application may make a writable one tomorrow, if it has opened the file so.
@@ -140,22 +198,23 @@ Outcome place_shared_file(const ImageFile& image, const SegmentRecord& segment) 
   SegmentRecord inside = segment;  // behind the end of the file there is no memory to write to
   const uint64_t file_bytes = static_cast<uint64_t>(status.st_size);
   inside.bytes = file_bytes <= segment.mapped_offset ? 0 : std::min(segment.bytes, file_bytes - segment.mapped_offset);
-  return read_segment(image.descriptor(), inside, memory(segment), path);
+  return read_segment(image.descriptor(), inside, path, threads);
 }
 
 }  // namespace
 
-Outcome place_image(const ImageFile& image, bool map_file, SystemVSegments& system_v) {
+Outcome place_image(const ImageFile& image, bool map_file, SystemVSegments& system_v, int threads) {
   const auto& segments = image.segments();
+  const HugePages huge = huge_pages(image);
   SharedObjects objects(image);
   for (std::size_t first = 0; first < segments.size();) {
     std::size_t last = first + 1;
     while (last < segments.size() && segments[last].region == segments[first].region) ++last;
     if (segments[first].kind == SegmentKind::shared_file) {
       for (std::size_t i = first; i < last; ++i) {
-        if (Outcome placed = place_shared_file(image, segments[i]); !placed.ok()) return placed;
+        if (Outcome placed = place_shared_file(image, segments[i], threads); !placed.ok()) return placed;
       }
-    } else if (Outcome placed = place_private(image, first, last, map_file, objects, system_v); !placed.ok()) {
+    } else if (Outcome placed = place_private(image, first, last, map_file, objects, system_v, huge, threads); !placed.ok()) {
       return placed;
     }
     first = last;

@@ -233,7 +233,7 @@ Outcome restore_environment(const ImageFile& image, const loader::GateState& gat
 Outcome place(const ImageFile& image) {
   const bool map_file = std::getenv("MANA_RESTART_READ") == nullptr && image::mapping_is_safe(image.descriptor());
   image::SystemVSegments segments(image);
-  if (Outcome placed = image::place_image(image, map_file, segments); !placed.ok()) return placed.error().during("place the image");
+  if (Outcome placed = image::place_image(image, map_file, segments, spare_cores(rank_process().options.ranks)); !placed.ok()) return placed.error().during("place the image");
   for (const auto& [seen, real] : segments.real_ids()) loader::add_segment(seen, real);
   if (!segments.told().empty()) complain("System V shared memory segment", segments.told());
   const loader::GateState& gate = gate_of(image);

@@ -73,10 +73,12 @@ class HugePages(Surrounding):
         if "reserved_huge_pages_stay" in batch.names:
             self.reserved(report, batch)
         name = f"{batch.label}/memory_was_in_huge_pages"
-        counts = [int(path.read_text()) for path in batch.meeting.glob("huge.*")]
+        counts, after = ([int(path.read_text()) for path in batch.meeting.glob(f"{when}.*")] for when in ("huge", "huge-after"))
         if "memory_in_huge_pages_stays" not in batch.names:
             return
-        if counts and all(counts):
+        if counts and all(counts) and not (after and all(after)):
+            report.fails(name, f"huge pages of {counts} kB came back as {after} kB", batch.log)
+        elif counts and all(counts):
             report.passes(name)
         else:
             report.skips(name, f"the kernel gave {counts} kB (/sys/kernel/mm/transparent_hugepage/enabled)")

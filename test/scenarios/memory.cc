@@ -122,11 +122,14 @@ SCENARIO(memory_in_huge_pages_stays, .ranks = 2) {
   char* memory = room + (-reinterpret_cast<uint64_t>(room) & (kHuge - 1));
   CHECK_EQ(madvise(memory, kBytes, MADV_HUGEPAGE), 0);
   fill(memory, kBytes, 3);
-  if (const char* folder = getenv("MANA_TEST_DIR")) {
-    std::ofstream(folder + std::string("/huge.") + std::to_string(job.rank)) << kilobytes_in_smaps(memory, "AnonHugePages:");
-  }
+  const auto note = [&](const char* name) {
+    if (const char* folder = getenv("MANA_TEST_DIR"))
+      std::ofstream(folder + std::string(name) + std::to_string(job.rank)) << kilobytes_in_smaps(memory, "AnonHugePages:");
+  };
+  note("/huge.");
   job.checkpoint_here();
   CHECK(is_filled(memory, kBytes, 3));
+  note("/huge-after.");
   CHECK(has_flag(memory, "hg"));
   fill(memory, kBytes, 4);
   job.checkpoint_here();
