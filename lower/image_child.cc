@@ -259,6 +259,7 @@ void close_all_but(std::array<int, 3> kept) {
 
 void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe, int threads) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed rank leaves no writer behind
+  setpgid(0, 0);                     // signals to the application's group are not for it; nor does it keep the group there when that is left
   close_all_but({file, report_pipe, shared_pipe});
   ChildReport report{};
   const bool shared_written = write_data(report, plan, file, threads, true);
