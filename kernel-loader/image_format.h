@@ -38,6 +38,7 @@ enum class NoteType : uint32_t {
   system_v_segments,     // SystemVSegment[]
   shared_mappings,       // SharedMapping[]
   memory_policies,       // MemoryPolicy[]
+  descriptor_signals,    // DescriptorSignals[]
 };
 
 // Instruction sets that code in the image may have chosen at its start, by CPUID: leaf 1, leaf 7, extended leaf 1, XCR0.
@@ -201,13 +202,14 @@ struct PosixTimer {
 };
 
 // What a thread has made different from what it was started with.  (What the launcher gave, it gives anew.)
+inline constexpr uint32_t kHasIoPriority = 0x80000000;
 struct ThreadAttributes {
   uint32_t own_cpus, own_scheduling;
   uint64_t cpus[128];      // sched_setaffinity: 8192 bits
   uint32_t policy;         // struct sched_attr
   int32_t nice;
   uint64_t flags;
-  uint32_t priority, reserved;
+  uint32_t priority, own_io_priority;  // ioprio_set, and kHasIoPriority if it is not what the launcher gave
   uint64_t runtime, deadline, period;
 };
 
@@ -244,6 +246,14 @@ struct MemoryPolicy {
   uint64_t nodes[16];     // 1024 bits
 };
 
+// What an open file sends when it is ready (F_SETSIG, F_SETOWN_EX, O_ASYNC), at the lowest number that refers to it.
+struct DescriptorSignals {
+  int32_t number, signal;     // 0: SIGIO
+  int32_t owner_type, owner;  // F_OWNER_*, and its id as the application knows it; 0: nobody
+  uint32_t asynchronous, owner_is_another;
+};
+
+static_assert(sizeof(DescriptorSignals) == 24);
 static_assert(sizeof(MemoryPolicy) == 152);
 static_assert(sizeof(PendingSignal) == 136);
 static_assert(sizeof(PosixTimer) == 48);

@@ -151,6 +151,7 @@ Complaint ImageFile::take_note(uint32_t type, std::string_view data) {
     case NoteType::system_v_segments: return take_array(data, system_v_segments_, "System V segments");
     case NoteType::shared_mappings: return take_array(data, shared_mappings_, "shared mappings");
     case NoteType::memory_policies: return take_array(data, memory_policies_, "policies of memory");
+    case NoteType::descriptor_signals: return take_array(data, descriptor_signals_, "signals of descriptors");
   }
   return {};  // of a later version that changes nothing for us
 }

@@ -43,6 +43,7 @@ class ImageFile {
   const std::vector<SystemVSegment>& system_v_segments() const { return system_v_segments_; }
   const std::vector<SharedMapping>& shared_mappings() const { return shared_mappings_; }
   const std::vector<MemoryPolicy>& memory_policies() const { return memory_policies_; }
+  const std::vector<DescriptorSignals>& descriptor_signals() const { return descriptor_signals_; }
   std::string_view gate_state() const { return gate_; }
   std::string_view descriptors() const { return descriptors_; }
   std::string_view contents() const { return contents_; }
@@ -76,6 +77,7 @@ class ImageFile {
   std::vector<SystemVSegment> system_v_segments_;
   std::vector<SharedMapping> shared_mappings_;
   std::vector<MemoryPolicy> memory_policies_;
+  std::vector<DescriptorSignals> descriptor_signals_;
   std::string_view gate_, descriptors_, contents_, strings_;
   MovedPath moved_;
 };

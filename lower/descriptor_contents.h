@@ -84,6 +84,7 @@ std::map<int, Contents> read_contents(std::string_view note);  // what does not 
 struct SavedDescriptors {
   std::string table;          // note "descriptors"
   std::string contents;       // note "contents"
+  std::vector<image::DescriptorSignals> signals;
   std::set<uint64_t> mapped;  // where regions begin whose bytes are in `contents`
   std::string error;          // not empty: one that cannot be saved, and why
 };

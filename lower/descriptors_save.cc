@@ -22,6 +22,7 @@
 
 #include "kernel-loader/layout.h"
 #include "lower/descriptor_contents.h"
+#include "lower/descriptor_signals.h"
 #include "lower/descriptor_identity.h"
 #include "lower/moved_files.h"
 
@@ -370,6 +371,7 @@ SavedDescriptors save_descriptors() {
   if (!described.ok())
     saved.error = std::string("describe the application's descriptors: ") + std::strerror(described.error().number);
   identify_descriptors(found);
+  saved.signals = descriptor_signals(found);
   const SeenDescriptors all(std::move(found));
   for (const Descriptor& descriptor : all.all()) {
     Descriptor described_as = descriptor;

@@ -379,6 +379,7 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   add_all(NoteType::memory_flags, plan.memory_flags);
   add_all(NoteType::system_v_segments, system_v);
   add_all(NoteType::shared_mappings, shared_mappings(regions));
+  add_all(NoteType::descriptor_signals, descriptors.signals);
   add_all(NoteType::memory_policies, memory_policies(gate, regions));
   add(NoteType::strings, strings.bytes().data(), strings.bytes().size());
   const std::size_t segments_at = add(NoteType::segments, plan.segments.data(), plan.segments.size() * sizeof(SegmentRecord));

@@ -31,6 +31,7 @@
 #include "lower/adapter.h"
 #include "lower/clocks.h"
 #include "lower/descriptor_contents.h"
+#include "lower/descriptor_signals.h"
 #include "lower/environment.h"
 #include "lower/memory_flags.h"
 #include "lower/memory_policies.h"
@@ -347,6 +348,7 @@ int restart() {
   restore_soft_limits(image->soft_limits());
   if (const Outcome made = restore_posix_timers(image->posix_timers(), tid_of); !made.ok()) return give_up(made.error());
   restore_timers(*image);
+  restore_descriptor_signals(image->descriptor_signals());
   queue_process_signals(image->pending_signals());
   lock_future_memory(image->memory_flags());
   restore_restrictions(image->process());

@@ -2,6 +2,7 @@
 #include "lower/task_attributes.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -29,7 +30,23 @@ struct Scheduling {
 };
 static_assert(sizeof(Scheduling) == 48);  // SCHED_ATTR_SIZE_VER0
 
+constexpr int kThread = 1;  // IOPRIO_WHO_PROCESS; 0 is the calling one
+
+uint32_t io_priority(pid_t tid) {
+  const long got = syscall(SYS_ioprio_get, kThread, tid);
+  return got < 0 ? 0 : static_cast<uint32_t>(got);
+}
+
+// What the kernel says of a thread that has none of its own: by its nice value (ioprio.h).
+uint32_t io_priority_of(const Scheduling& scheduling) {
+  constexpr uint32_t kRealTime = 1, kBestEffort = 2, kIdle = 3, kClassShift = 13;
+  const uint32_t level = static_cast<uint32_t>(scheduling.nice + 20) / 5;
+  const bool real_time = scheduling.policy == SCHED_FIFO || scheduling.policy == SCHED_RR;
+  return (scheduling.policy == SCHED_IDLE ? kIdle : real_time ? kRealTime : kBestEffort) << kClassShift | level;
+}
+
 struct Launched {
+  uint32_t io_priority;
   uint64_t cpus[std::size(ThreadAttributes{}.cpus)];
   Scheduling scheduling;
   rlimit limits[RLIM_NLIMITS];
@@ -69,6 +86,8 @@ ThreadAttributes attributes_of(pid_t tid) {
   attributes.runtime = now.runtime;
   attributes.deadline = now.deadline;
   attributes.period = now.period;
+  const uint32_t priority = io_priority(tid);
+  if (priority != launched.io_priority && priority != io_priority_of(now)) attributes.own_io_priority = priority | image::kHasIoPriority;
   return attributes;
 }
 
@@ -103,6 +122,7 @@ void restore_scheduling(const ThreadAttributes& attributes, pid_t tid) {
 void note_launched_attributes() {
   read_cpus(0, launched.cpus);
   launched.scheduling = read_scheduling(0);
+  launched.io_priority = io_priority(0);
   for (int which = 0; which < RLIM_NLIMITS; ++which) read_limit(which, launched.limits[which]);
 }
 
@@ -111,7 +131,7 @@ std::vector<ThreadAttributes> thread_attributes() {
   bool any = false;
   for (const ParkSlot* slot : parked_threads()) {
     all.push_back(attributes_of(slot->tid.load()));
-    any = any || all.back().own_cpus != 0 || all.back().own_scheduling != 0;
+    any = any || all.back().own_cpus != 0 || all.back().own_scheduling != 0 || all.back().own_io_priority != 0;
   }
   if (!any) all.clear();
   return all;
@@ -134,6 +154,9 @@ void restore_thread_attributes(const std::vector<ThreadAttributes>& attributes, 
     const pid_t tid = tid_of(static_cast<int32_t>(i));
     if (attributes[i].own_cpus != 0) restore_cpus(attributes[i], tid);
     if (attributes[i].own_scheduling != 0) restore_scheduling(attributes[i], tid);
+    if ((attributes[i].own_io_priority & image::kHasIoPriority) != 0 &&
+        syscall(SYS_ioprio_set, kThread, tid, attributes[i].own_io_priority & ~image::kHasIoPriority) != 0)
+      tell("give a thread its priority of input and output (ioprio_set) again", errno, tid);
   }
 }
 

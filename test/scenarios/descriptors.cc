@@ -15,13 +15,17 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "test/scenarios/descriptor_calls.h"
@@ -301,6 +305,64 @@ SCENARIO(inotify_keeps_its_watches, .ranks = 2) {
   unlink(file.c_str());
   rmdir(folder);
   close(number);
+}
+
+std::atomic<int> told_of[2];
+std::atomic<pid_t> told_thread;
+void on_ready(int, siginfo_t* info, void*) {
+  told_of[0] = info->si_fd;
+  told_thread = static_cast<pid_t>(syscall(SYS_gettid));
+  told_of[1]++;
+}
+
+SCENARIO(ready_descriptors_send_their_signals, .ranks = 2) {
+  const int number = SIGRTMIN + 5;
+  struct sigaction action {}, before {};
+  action.sa_sigaction = on_ready;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(number, &action, &before);
+  int pair[2], ends[2];
+  CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  CHECK_EQ(pipe(ends), 0);
+  std::atomic<pid_t> other_thread{0};
+  std::atomic<int> over{0};
+  std::thread other([&] {
+    other_thread = static_cast<pid_t>(syscall(SYS_gettid));
+    while (over == 0) sched_yield();
+  });
+  while (other_thread == 0) sched_yield();
+  const f_owner_ex thread{F_OWNER_TID, other_thread}, process{F_OWNER_PID, getpid()};
+  for (const auto& [one, owner] : {std::pair(pair[0], &thread), std::pair(ends[0], &process)}) {
+    CHECK_EQ(fcntl(one, F_SETOWN_EX, owner), 0);
+    CHECK_EQ(fcntl(one, F_SETSIG, number), 0);
+    CHECK_EQ(fcntl(one, F_SETFL, fcntl(one, F_GETFL) | O_ASYNC), 0);
+  }
+  const auto comes = [&](int to, int from, bool to_thread) {
+    const int count = told_of[1];
+    CHECK(put(to, "x"));
+    while (told_of[1] == count) sched_yield();
+    CHECK_EQ(told_of[0], from);
+    if (to_thread) CHECK_EQ(told_thread.load(), other_thread.load());
+    CHECK_EQ(take(from, 1), "x");
+  };
+  const auto both_come = [&] {
+    comes(pair[1], pair[0], true);
+    comes(ends[1], ends[0], false);
+  };
+  both_come();
+  job.checkpoint_here();
+  for (const auto& [one, owner] : {std::pair(pair[0], &thread), std::pair(ends[0], &process)}) {
+    f_owner_ex now{};
+    CHECK_EQ(fcntl(one, F_GETOWN_EX, &now), 0);
+    CHECK(now.type == owner->type && now.pid == owner->pid);
+    CHECK_EQ(fcntl(one, F_GETSIG), number);
+    CHECK((fcntl(one, F_GETFL) & O_ASYNC) != 0);
+  }
+  both_come();
+  over = 1;
+  other.join();
+  close_all({pair[0], pair[1], ends[0], ends[1]});
+  sigaction(number, &before, nullptr);
 }
 
 SCENARIO(pseudo_terminal_goes_on_talking, .ranks = 2) {
