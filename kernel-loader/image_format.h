@@ -33,7 +33,7 @@ enum class NoteType : uint32_t {
   pending_signals = 32,  // PendingSignal[]
   posix_timers,          // PosixTimer[]
   attributes,            // ThreadAttributes[], one per ThreadState
-  soft_limits,           // SoftLimit[]
+  limits,                // Limit[]
   memory_flags,          // MemoryFlags[]
   system_v_segments,     // SystemVSegment[]
   shared_mappings,       // SharedMapping[]
@@ -213,9 +213,11 @@ struct ThreadAttributes {
   uint64_t runtime, deadline, period;
 };
 
-struct SoftLimit {
-  uint32_t resource, reserved;
-  uint64_t soft;
+// Limits that are not what the launcher gave.
+inline constexpr uint32_t kHardLimit = 0x80000000;
+struct Limit {
+  uint32_t resource, reserved;  // RLIMIT_*; with kHardLimit the hard one
+  uint64_t value;
 };
 
 // Of a stretch of memory: what madvise and mlock have said of it.

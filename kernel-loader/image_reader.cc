@@ -146,7 +146,7 @@ Complaint ImageFile::take_note(uint32_t type, std::string_view data) {
     case NoteType::pending_signals: return take_array(data, pending_signals_, "pending signals");
     case NoteType::posix_timers: return take_array(data, posix_timers_, "timers");
     case NoteType::attributes: return take_array(data, attributes_, "attributes of threads");
-    case NoteType::soft_limits: return take_array(data, soft_limits_, "limits");
+    case NoteType::limits: return take_array(data, limits_, "limits");
     case NoteType::memory_flags: return take_array(data, memory_flags_, "flags of memory");
     case NoteType::system_v_segments: return take_array(data, system_v_segments_, "System V segments");
     case NoteType::shared_mappings: return take_array(data, shared_mappings_, "shared mappings");

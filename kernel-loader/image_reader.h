@@ -38,7 +38,7 @@ class ImageFile {
   const std::vector<PendingSignal>& pending_signals() const { return pending_signals_; }
   const std::vector<PosixTimer>& posix_timers() const { return posix_timers_; }
   const std::vector<ThreadAttributes>& attributes() const { return attributes_; }
-  const std::vector<SoftLimit>& soft_limits() const { return soft_limits_; }
+  const std::vector<Limit>& limits() const { return limits_; }
   const std::vector<MemoryFlags>& memory_flags() const { return memory_flags_; }
   const std::vector<SystemVSegment>& system_v_segments() const { return system_v_segments_; }
   const std::vector<SharedMapping>& shared_mappings() const { return shared_mappings_; }
@@ -72,7 +72,7 @@ class ImageFile {
   std::vector<PendingSignal> pending_signals_;
   std::vector<PosixTimer> posix_timers_;
   std::vector<ThreadAttributes> attributes_;
-  std::vector<SoftLimit> soft_limits_;
+  std::vector<Limit> limits_;
   std::vector<MemoryFlags> memory_flags_;
   std::vector<SystemVSegment> system_v_segments_;
   std::vector<SharedMapping> shared_mappings_;

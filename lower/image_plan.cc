@@ -348,7 +348,7 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   const SignalsAndTimers kernel = signals_and_timers(&plan.error);
   if (!plan.error.empty()) return plan;
   const std::vector<image::ThreadAttributes> attributes = thread_attributes();
-  const std::vector<image::SoftLimit> limits = soft_limits();
+  const std::vector<image::Limit> limits = own_limits();
   plan.segments = make_segments(regions, strings);
   const ImageHeader header = make_header(identity, upper, strings);
 
@@ -375,7 +375,7 @@ ImagePlan plan_image(const ImageIdentity& identity, UpperInterface* upper) {
   add_all(NoteType::pending_signals, kernel.signals);
   add_all(NoteType::posix_timers, kernel.timers);
   add_all(NoteType::attributes, attributes);
-  add_all(NoteType::soft_limits, limits);
+  add_all(NoteType::limits, limits);
   add_all(NoteType::memory_flags, plan.memory_flags);
   add_all(NoteType::system_v_segments, system_v);
   add_all(NoteType::shared_mappings, shared_mappings(regions));

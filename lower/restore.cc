@@ -345,7 +345,7 @@ int restart() {
   start_agent(facts.rank, facts.size, facts.library_version, generation_of(process.options.generation_directory));
   const auto tid_of = [](int32_t index) { return threads.tid(index); };
   restore_thread_attributes(image->attributes(), tid_of);
-  restore_soft_limits(image->soft_limits());
+  restore_limits(image->limits());
   if (const Outcome made = restore_posix_timers(image->posix_timers(), tid_of); !made.ok()) return give_up(made.error());
   restore_timers(*image);
   restore_descriptor_signals(image->descriptor_signals());

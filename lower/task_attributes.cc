@@ -17,7 +17,7 @@
 namespace mana::lower {
 namespace {
 
-using image::SoftLimit;
+using image::Limit;
 using image::ThreadAttributes;
 
 // linux/sched/types.h, which does not go together with sched.h.
@@ -137,14 +137,16 @@ std::vector<ThreadAttributes> thread_attributes() {
   return all;
 }
 
-std::vector<SoftLimit> soft_limits() {
-  std::vector<SoftLimit> limits;
+std::vector<Limit> own_limits() {
+  std::vector<Limit> limits;
   for (int which = 0; which < RLIM_NLIMITS; ++which) {
     rlimit now{};
     if (!read_limit(which, now)) continue;
+    const auto resource = static_cast<uint32_t>(which);
+    const rlimit& then = launched.limits[which];
+    if (now.rlim_max != then.rlim_max) limits.push_back({resource | image::kHardLimit, 0, now.rlim_max});
     // The lower half is launched with a stack limit of its own.
-    if (which != RLIMIT_STACK && now.rlim_cur == launched.limits[which].rlim_cur) continue;
-    limits.push_back({static_cast<uint32_t>(which), 0, now.rlim_cur});
+    if (which == RLIMIT_STACK || now.rlim_cur != then.rlim_cur) limits.push_back({resource, 0, now.rlim_cur});
   }
   return limits;
 }
@@ -160,16 +162,21 @@ void restore_thread_attributes(const std::vector<ThreadAttributes>& attributes, 
   }
 }
 
-void restore_soft_limits(const std::vector<SoftLimit>& limits) {
-  for (const SoftLimit& limit : limits) {
-    if (limit.resource >= RLIM_NLIMITS) continue;
+void restore_limits(const std::vector<Limit>& limits) {
+  for (const Limit& limit : limits) {
+    const uint32_t resource = limit.resource & ~image::kHardLimit;
+    const bool is_hard = resource != limit.resource;
     rlimit now{};
-    if (!read_limit(static_cast<int>(limit.resource), now)) continue;
-    now.rlim_cur = std::min<rlim_t>(limit.soft, now.rlim_max);
-    if (limit.resource == RLIMIT_NOFILE)
-      loader::set_file_limit({now.rlim_cur, now.rlim_max});
-    else
-      setrlimit(static_cast<__rlimit_resource>(limit.resource), &now);
+    if (resource >= RLIM_NLIMITS || !read_limit(static_cast<int>(resource), now)) continue;
+    if (is_hard) {
+      now.rlim_max = limit.value;
+      now.rlim_cur = std::min(now.rlim_cur, now.rlim_max);
+    } else {
+      now.rlim_cur = std::min<rlim_t>(limit.value, now.rlim_max);
+    }
+    const bool set = resource == RLIMIT_NOFILE ? loader::set_file_limit({now.rlim_cur, now.rlim_max}) == 0
+                                               : setrlimit(static_cast<__rlimit_resource>(resource), &now) == 0;
+    if (!set) loader::report("restart", loader::Error{"set a limit (setrlimit) again", errno, resource, limit.value}.so("it is what the launcher gave"));
   }
 }
 

@@ -17,10 +17,10 @@ void note_launched_attributes();
 
 // Agent's thread, everything parked.
 std::vector<image::ThreadAttributes> thread_attributes();
-std::vector<image::SoftLimit> soft_limits();
+std::vector<image::Limit> own_limits();
 
 // What this machine does not allow is told in a line and left as the launcher gave it.
 void restore_thread_attributes(const std::vector<image::ThreadAttributes>& attributes, const std::function<pid_t(int32_t)>& tid_of);
-void restore_soft_limits(const std::vector<image::SoftLimit>& limits);
+void restore_limits(const std::vector<image::Limit>& limits);
 
 }  // namespace mana::lower

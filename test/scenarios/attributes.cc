@@ -98,6 +98,8 @@ SCENARIO(directory_mask_limits_and_name_of_the_process_stay, .ranks = 2) {
   getrlimit(RLIMIT_CORE, &core);
   const rlimit own_core{std::min<rlim_t>(core.rlim_max, 4096 * 3), core.rlim_max};
   CHECK_EQ(setrlimit(RLIMIT_CORE, &own_core), 0);
+  const rlimit lowered{12345, 23456};  // for good, so of something that nothing obeys any more
+  CHECK_EQ(setrlimit(RLIMIT_LOCKS, &lowered), 0);
   getrlimit(RLIMIT_STACK, &files);
   const rlimit own_stack{(3 << 20) + 4096, files.rlim_max};
   CHECK_EQ(setrlimit(RLIMIT_STACK, &own_stack), 0);
@@ -110,6 +112,8 @@ SCENARIO(directory_mask_limits_and_name_of_the_process_stay, .ranks = 2) {
   CHECK_EQ(std::string(name_now), "renamed");
   getrlimit(RLIMIT_CORE, &got);
   CHECK_EQ(got.rlim_cur, own_core.rlim_cur);
+  getrlimit(RLIMIT_LOCKS, &got);
+  CHECK(got.rlim_cur == lowered.rlim_cur && got.rlim_max == lowered.rlim_max);
   getrlimit(RLIMIT_STACK, &got);
   CHECK_EQ(got.rlim_cur, own_stack.rlim_cur);
   setrlimit(RLIMIT_CORE, &core);
