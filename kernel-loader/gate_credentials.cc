@@ -70,7 +70,7 @@ void finish_receive(const BlockingCall& blocking, uint64_t result) {
 
 void name_own_credentials(CaughtCall& call, BlockingCall& blocking) {
   const uint64_t at = blocking.arguments[1];
-  if (!readable_word(at) || !readable_word(at + 8 * (kMessageWords - 1))) return;
+  if (!readable_words(at, kMessageWords)) return;
   msghdr message = *sys::pointer<const msghdr>(at);
   uint64_t control[WaitRoom::kWords - kMessageWords];
   const uint64_t length = message.msg_controllen, from = sys::bits(message.msg_control);

@@ -4,8 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/shm.h>
-#include <sys/syscall.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
