@@ -64,6 +64,7 @@ constexpr CaughtCallRule in_restarted_if(uint32_t number, uint8_t index, uint32_
 }
 
 inline constexpr uint32_t kSetHomeNode = 450;  // set_mempolicy_home_node, Linux 5.17
+inline constexpr uint32_t kMapShadowStack = 453;  // Linux 6.6
 inline constexpr uint32_t kSealMemory = 462;   // mseal, Linux 6.10
 inline constexpr uint32_t kProcessMadvise = 440;
 inline constexpr uint32_t kEpollPwait2 = 441, kFutexWaitv = 449, kFutexWait = 455;  // newer than the headers we build with
@@ -151,8 +152,12 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {__NR_munlockall},
     {__NR_pivot_root},
     {__NR_prctl, Catch::argument_equals, 0, 22 /* PR_SET_SECCOMP */},
+    {__NR_prctl, Catch::argument_equals, 0, 35 /* PR_SET_MM */},
     {__NR_prctl, Catch::argument_equals, 0, 59 /* PR_SET_SYSCALL_USER_DISPATCH */},
-    in_restarted_if(__NR_prctl, 0, 0x59616d61 /* PR_SET_PTRACER */),
+    {__NR_prctl, Catch::argument_equals, 0, 62 /* PR_SCHED_CORE */},
+    {__NR_prctl, Catch::argument_equals, 0, 0x59616d61 /* PR_SET_PTRACER */},
+    // No thread gets a shadow stack: as on a machine without.  It lies in memory that cannot be written to, and cannot be entered in its middle.
+    {__NR_arch_prctl, Catch::argument_equals, 0, 0x5001 /* ARCH_SHSTK_ENABLE */},
     {__NR_setrlimit, Catch::argument_equals, 0, RLIMIT_NOFILE},
     {__NR_chroot},
     {__NR_iopl},
@@ -241,6 +246,7 @@ inline constexpr CaughtCallRule kCaughtCalls[] = {
     {kLandlockRestrictSelf},
     {kFutexWaitv, Catch::timed, 4, 1 /* CLOCK_MONOTONIC */, 3, In::restarted},
     {kSetHomeNode},
+    {kMapShadowStack, Catch::refuse, 0, 95 /* EOPNOTSUPP */},
     {kFutexWait, Catch::timed, 5, 1 /* CLOCK_MONOTONIC */, 4, In::restarted},
     {kSealMemory},
     {static_cast<uint32_t>(kFrontEndCall)},

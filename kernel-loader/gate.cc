@@ -180,7 +180,9 @@ long do_call(CaughtCall& call) {
     case __NR_setsockopt:
       return call.argument(2) == SO_PASSCRED ? do_id_call(call) : do_lasting(call);
     case __NR_prctl:
-      return call.argument(0) == PR_SET_PTRACER ? do_prctl_of_ids(call) : do_lasting(call);
+      return call.argument(0) == PR_SET_PTRACER ? do_choose_tracer(call) : do_lasting(call);
+    case __NR_arch_prctl:
+      return -EOPNOTSUPP;
     case __NR_rseq:
       return do_rseq(call);
     case kFrontEndCall:

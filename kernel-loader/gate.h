@@ -115,6 +115,8 @@ void leave_robust_locks_of_all();
 bool has_rseq(uint64_t fs);
 // kUnshared and its like, so far.
 uint64_t lasting_effects();
+// MPI has been initialised.  Its library may let all processes trace this one, so nothing is known of an application that had forbidden it.
+void forget_that_none_may_trace();
 
 // --- state.  Fixed layout; part of the image.
 inline constexpr uint64_t kGateMagic = 0x3165746147414e4d;
@@ -147,7 +149,8 @@ struct GateState {
   uint64_t lasting;         // kUnshared and its like
   char host[kHostNameSize];  // where the job was launched
   uint64_t stack_pointer;  // with which the program began: its argc is there
-  uint64_t reserved[16];
+  uint64_t tracer;  // PR_SET_PTRACER, as the application has named it, if kChoseTracer
+  uint64_t reserved[15];
 };
 // The application has called madvise or mlock in a way that leaves flags on memory, or mmap with such flags: only then
 // /proc/self/smaps, which is slow with much memory, must be read for a checkpoint.
@@ -156,10 +159,10 @@ inline constexpr int kLockAllShift = 8;
 // What the application has done that no restart brings back (gate_lasting.cc).
 inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4, kOwnFilter = 8, kTraces = 16,
                           kRestricted = 32, kAsynchronousIo = 64, kSessionKeyRing = 1024, kDispatches = 2048, kHasPorts = 4096,
-                          kWatchesFolder = 8192, kChoosesSocket = 16384;
+                          kWatchesFolder = 8192, kChoosesSocket = 16384, kSharesCore = 32768, kMovedWords = 131072;
 inline constexpr uint64_t kProtectionKeys = uint64_t{0xffff} << 48;  // a bit for each that it holds
 // What it has done at all, and a checkpoint looks for.
-inline constexpr uint64_t kMemoryPolicies = 128, kHomeNodes = 256, kKeyRings = 512;
+inline constexpr uint64_t kMemoryPolicies = 128, kHomeNodes = 256, kKeyRings = 512, kChoseTracer = 65536;
 
 static_assert(sizeof(GateState) % 8 == 0);
 

@@ -127,7 +127,7 @@ long do_id_call(CaughtCall& call);
 long do_clock_nanosleep(CaughtCall& call);
 long do_fcntl_of_ids(CaughtCall& call);
 long do_ioctl_of_ids(CaughtCall& call);
-long do_prctl_of_ids(CaughtCall& call);
+long do_choose_tracer(CaughtCall& call);
 bool commands_ids(const CaughtCall& call);  // fcntl, ioctl: which of the two is meant
 // A thread stands in a call that it began before the restart: with ids and a deadline of that time, and not yet so that its result is
 // translated.

@@ -216,11 +216,6 @@ long do_fcntl_of_ids(CaughtCall& call) {
   return got;
 }
 
-// PR_SET_PTRACER
-long do_prctl_of_ids(CaughtCall& call) {
-  return sys::raw(call.number(), call.argument(0), translated(call.argument(1)), call.argument(2), call.argument(3), call.argument(4));
-}
-
 // The foreground group and the session of a terminal; the owner of a socket.
 long do_ioctl_of_ids(CaughtCall& call) {
   const uint64_t at = call.argument(2);

@@ -11,6 +11,7 @@
 #include "kernel-loader/caught_calls.h"
 #include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
+#include "kernel-loader/ids.h"
 
 namespace mana::loader {
 namespace {
@@ -49,6 +50,8 @@ uint64_t effect_of(const CaughtCall& call) {
     case __NR_seccomp:
       return kOwnFilter;
     case __NR_prctl:
+      if (call.argument(0) == PR_SET_MM) return kMovedWords;
+      if (call.argument(0) == PR_SCHED_CORE) return call.argument(1) != PR_SCHED_CORE_GET ? kSharesCore : 0;
       if (call.argument(0) == PR_SET_SYSCALL_USER_DISPATCH) return call.argument(1) != PR_SYS_DISPATCH_OFF ? kDispatches : 0;
       return kOwnFilter;
     case __NR_iopl:
@@ -101,6 +104,21 @@ long do_lasting(CaughtCall& call) {
                                                                __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
   }
   return got;
+}
+
+// Without Yama the kernel refuses it.
+long do_choose_tracer(CaughtCall& call) {
+  const uint64_t tracer = call.argument(1);
+  const uint64_t real = tracer == PR_SET_PTRACER_ANY ? tracer : static_cast<uint64_t>(real_id(static_cast<int32_t>(tracer)));
+  const long got = sys::raw(call.number(), call.argument(0), real, call.argument(2), call.argument(3), call.argument(4));
+  if (sys::failed(got) || !in_original_process()) return got;
+  __atomic_store_n(&live_state().tracer, tracer, __ATOMIC_RELAXED);
+  __atomic_fetch_or(&live_state().lasting, kChoseTracer, __ATOMIC_RELAXED);
+  return got;
+}
+
+void forget_that_none_may_trace() {
+  if (live_state().tracer == 0) __atomic_fetch_and(&live_state().lasting, ~kChoseTracer, __ATOMIC_RELAXED);
 }
 
 }  // namespace mana::loader

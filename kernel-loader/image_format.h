@@ -82,7 +82,7 @@ struct ProcessState {
     int64_t interval_us, value_us;
   } timers[3];                 // setitimer: ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF
   uint64_t extended_states;    // XSAVE features that it may use (ARCH_GET_XCOMP_PERM)
-  uint32_t child_subreaper, without_huge_pages;  // PR_SET_CHILD_SUBREAPER, PR_SET_THP_DISABLE
+  uint32_t child_subreaper, without_huge_pages;  // PR_SET_CHILD_SUBREAPER, what PR_GET_THP_DISABLE says
   uint32_t barrier_registrations;  // commands of membarrier(2)
   uint32_t directory_was_removed;  // the working directory; its mode is in removed_directory_mode
   int32_t out_of_memory_score;     // /proc/self/oom_score_adj, if has_out_of_memory_score
@@ -158,7 +158,8 @@ struct ThreadState {
   char name[16];
   uint64_t without_rseq;  // 1: it had not (yet) registered restartable sequences
   uint64_t timer_slack;   // PR_SET_TIMERSLACK, nanoseconds
-  uint64_t death_signal;  // PR_SET_PDEATHSIG; 0: none
+  uint32_t death_signal;  // PR_SET_PDEATHSIG; 0: none
+  uint8_t speculation[4]; // PR_SET_SPECULATION_CTRL: what PR_GET_SPECULATION_CTRL says of each misfeature; 0: what the launcher gave
   uint32_t personality;
   uint8_t secure_bits;    // PR_SET_SECUREBITS, PR_SET_KEEPCAPS
   uint8_t memory_errors;  // PR_MCE_KILL; 0: unknown, else one more than its value
@@ -204,7 +205,9 @@ struct PosixTimer {
 // What a thread has made different from what it was started with.  (What the launcher gave, it gives anew.)
 inline constexpr uint32_t kHasIoPriority = 0x80000000;
 struct ThreadAttributes {
-  uint32_t own_cpus, own_scheduling;
+  uint8_t own_cpus, own_utilization;
+  uint16_t utilization_min;  // struct sched_attr
+  uint16_t own_scheduling, utilization_max;
   uint64_t cpus[128];      // sched_setaffinity: 8192 bits
   uint32_t policy;         // struct sched_attr
   int32_t nice;

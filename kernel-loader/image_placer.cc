@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -72,8 +74,9 @@ HugePages huge_pages(const ImageFile& image) {
   if (file < 0) return HugePages::never;
   const bool known = read(file, words, sizeof words - 1) > 0;
   close(file);
-  if (!known || std::strstr(words, "[never]") != nullptr || image.process().without_huge_pages != 0) return HugePages::never;
-  return std::strstr(words, "[always]") != nullptr ? HugePages::everywhere : HugePages::where_asked_for;
+  const uint32_t without = image.process().without_huge_pages;
+  if (!known || std::strstr(words, "[never]") != nullptr || without == 1) return HugePages::never;
+  return without == 0 && std::strstr(words, "[always]") != nullptr ? HugePages::everywhere : HugePages::where_asked_for;
 }
 
 // Their size is the mapping's own; 0: this machine has not so many of them.
@@ -111,14 +114,31 @@ bool gets_huge_pages(const ImageFile& image, const SegmentRecord& whole, HugePag
   return asked_for || (huge == HugePages::everywhere && !forbidden);
 }
 
-// MADV_WIPEONFORK is refused for a file, its pages lie on the nodes where they were read, and are small ones: that would cost a program that
-// computes with much memory more for as long as it runs than reading it costs once.
+// What the application has called it (PR_SET_VMA_ANON_NAME, Linux 5.17), of what /proc/self/maps shows; empty: nothing.
+std::string given_name(const std::string& shown) {
+  for (const char* kind : {"[anon:", "[anon_shmem:"}) {
+    const std::size_t length = std::strlen(kind);
+    if (shown.compare(0, length, kind) == 0 && shown.back() == ']') return shown.substr(length, shown.size() - length - 1);
+  }
+  return {};
+}
+
+void give_name(const SegmentRecord& whole, const std::string& name) {
+  constexpr int kSetVma = 0x53564d41;  // PR_SET_VMA; of its commands 0 is PR_SET_VMA_ANON_NAME
+  if (prctl(kSetVma, 0, whole.begin, whole.bytes, name.c_str()) == 0) return;
+  static bool told = false;
+  if (!told) loader::report("restart", failure("give memory its name (PR_SET_VMA_ANON_NAME) again", whole, name).so("goes on without such names"));
+  told = true;
+}
+
+// A file's memory has no name, MADV_WIPEONFORK is refused for it, its pages lie on the nodes where they were read, and are small ones: that
+// would cost a program that computes with much memory more for as long as it runs than reading it costs once.
 bool must_be_anonymous(const ImageFile& image, const SegmentRecord& whole, HugePages huge) {
   const auto concerns = [&whole](const auto& range) { return range.begin < whole.begin + whole.bytes && whole.begin < range.begin + range.bytes; };
   return std::any_of(image.memory_policies().begin(), image.memory_policies().end(), concerns) ||
          std::any_of(image.memory_flags().begin(), image.memory_flags().end(),
                      [&](const MemoryFlags& range) { return (range.flags & MemoryFlags::wipe_on_fork) != 0 && concerns(range); }) ||
-         gets_huge_pages(image, whole, huge);
+         !given_name(image.text(whole.path)).empty() || gets_huge_pages(image, whole, huge);
 }
 
 // Before it is read.
@@ -176,6 +196,7 @@ Outcome place_private(const ImageFile& image, std::size_t first, std::size_t las
     }
   }
   if (must_protect && mprotect(memory(whole), whole.bytes, protection) != 0) return failure("protect memory", whole, name);
+  if (const std::string given = given_name(name); !given.empty()) give_name(whole, given);
   return Done{};
 }
 

@@ -10,8 +10,8 @@
 namespace mana::image {
 
 // `map_file`: large stretches become private mappings of the image file and are read when they are first touched; otherwise
-// everything is read now, for file systems where a file may change or vanish under a mapping.  Memory that gets transparent huge pages on this
-// machine is read, too.  `threads`: how many may read.
+// everything is read now, for file systems where a file may change or vanish under a mapping.  Memory that must be anonymous (it gets
+// transparent huge pages on this machine, has a NUMA policy or a name, is wiped in children) is read, too.  `threads`: how many may read.
 loader::Outcome place_image(const ImageFile& image, bool map_file, SystemVSegments& system_v, int threads);
 
 // True where a mapping of a file on this file system can be relied on (not NFS, FUSE, Lustre, ...).

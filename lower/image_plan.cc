@@ -142,7 +142,8 @@ std::string thread_table(const UpperInterface* upper, std::string* error) {
     state.robust_bytes = slot->robust_length;
     state.tid_address = slot->tid_address;
     state.timer_slack = slot->timer_slack;
-    state.death_signal = static_cast<uint64_t>(slot->death_signal);
+    state.death_signal = static_cast<uint32_t>(slot->death_signal);
+    note_own_speculation(slot->speculation, state);
     state.personality = slot->personality;
     state.secure_bits = slot->secure_bits;
     state.memory_errors = slot->memory_errors;

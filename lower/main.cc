@@ -72,6 +72,7 @@ void join_job(const core::Init& facts) {
     abort_job(1);
   }
   loader::set_report_rank(facts.rank);
+  loader::forget_that_none_may_trace();
   watch_memory();
   start_agent(facts.rank, facts.size, facts.library_version, -1);
 }

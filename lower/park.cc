@@ -162,6 +162,7 @@ void note_rare_state(ParkSlot* slot) {
   sys::raw(__NR_prctl, PR_GET_TSC, bits(&tsc));
   slot->without_tsc = tsc == PR_TSC_SIGSEGV;
   slot->without_cpuid = sys::raw(__NR_arch_prctl, kGetCpuid) == 0;
+  slot->speculation = read_speculation();
 }
 
 // Asks, and makes none.  Each thread's, that of the process too, is told to it alone.

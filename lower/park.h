@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernel-loader/image_format.h"
+#include "lower/speculation.h"
 #include "upper/interface.h"
 
 namespace mana::lower {
@@ -45,6 +46,7 @@ struct alignas(64) ParkSlot {
   int32_t death_signal;            // PR_GET_PDEATHSIG
   uint32_t personality;
   uint8_t secure_bits, memory_errors, without_tsc, without_cpuid;  // image::ThreadState
+  Speculation speculation;
   uint64_t tid_address;            // word that the kernel clears and wakes when the thread ends; 0: unknown
   ThreadRecord* record;            // null: has never called MPI
   char name[16];

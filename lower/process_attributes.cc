@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -47,6 +48,8 @@ int32_t out_of_memory_score() { return std::atoi(read_proc_file(kScoreFile).c_st
 
 int32_t launched_score = 0;
 
+Speculation launched_speculation;
+
 // Of the application's main thread: each has its own, and the lower half's were made before the application could ask for it.
 bool gains_no_privileges() {
   return field(read_proc_file("/proc/self/task/" + std::to_string(getpid()) + "/status"), "NoNewPrivs:\t") == "1";
@@ -65,12 +68,13 @@ void write_number(const char* path, int32_t number, const char* what) {
 void note_launched_process() {
   launched_score = out_of_memory_score();
   launched_filter = core_dump_filter();
+  launched_speculation = read_speculation();
 }
 
 void read_process_attributes(image::ProcessState& state) {
   int reaps = 0;
   if (prctl(PR_GET_CHILD_SUBREAPER, &reaps, 0, 0, 0) == 0) state.child_subreaper = reaps != 0;
-  state.without_huge_pages = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1;
+  state.without_huge_pages = static_cast<uint32_t>(std::max(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 0));
   state.extended_states = extended_states();
   state.barrier_registrations = barrier_registrations();
   state.out_of_memory_score = out_of_memory_score();
@@ -84,9 +88,15 @@ void read_process_attributes(image::ProcessState& state) {
   if (write_or_execute > 0) state.write_or_execute = static_cast<uint32_t>(write_or_execute);
 }
 
+void note_own_speculation(const Speculation& now, image::ThreadState& state) {
+  for (uint64_t i = 0; i < kMisfeatures; ++i) state.speculation[i] = now.of[i] == launched_speculation.of[i] ? 0 : now.of[i];
+}
+
 loader::Outcome restore_process_attributes(const image::ProcessState& state) {
   if (state.child_subreaper != 0) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  if (state.without_huge_pages != 0) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  // With flags since Linux 6.18 (PR_THP_DISABLE_EXCEPT_ADVISED).
+  if (state.without_huge_pages != 0 && prctl(PR_SET_THP_DISABLE, 1, state.without_huge_pages & ~1u, 0, 0) != 0)
+    loader::report("restart", loader::Error{"do without huge pages (PR_SET_THP_DISABLE) again", errno, state.without_huge_pages}.so("goes on with them"));
   if (state.no_new_privileges != 0) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);  // threads made from now on have it too
   // An ordinary user may not go below what the launcher gave.
   if (state.has_out_of_memory_score != 0) write_number(kScoreFile, state.out_of_memory_score, "set the application's score for when memory runs out");
@@ -115,6 +125,20 @@ void restore_restrictions(const image::ProcessState& state) {
   if (state.write_or_execute != 0 && prctl(kSetWriteOrExecute, state.write_or_execute, 0, 0, 0) != 0)
     loader::report("restart", loader::Error{"forbid memory that can be written and executed (PR_SET_MDWE) again", errno}.so("goes on without"));
   if (state.not_dumpable != 0) prctl(PR_SET_DUMPABLE, 0);
+}
+
+void restore_relations(const loader::GateState& gate) {
+  const bool for_all = gate.tracer == PR_SET_PTRACER_ANY;
+  if ((gate.lasting & loader::kChoseTracer) != 0) {
+    // Without Yama every process of the user may.  A process of its own choice is gone, or has another id; an MPI library may need that all may.
+    if (for_all || gate.tracer == 0) prctl(PR_SET_PTRACER, gate.tracer, 0, 0, 0);
+    else loader::report("restart", loader::Error{"let a process trace this one (PR_SET_PTRACER) again"}.so("it may no more, if this machine restricts it (Yama)"));
+  }
+  if ((gate.lasting & loader::kMovedWords) != 0)
+    loader::report("restart", loader::Error{"show in /proc what the application had put there (PR_SET_MM)"}.so("ps shows the words that it was launched with"));
+  if ((gate.lasting & loader::kSharesCore) != 0)
+    loader::report("restart", loader::Error{"schedule threads on cores of their own (PR_SCHED_CORE) again, of which nobody can read back whose they are"}.so(
+                                  "they share cores with others as this machine's launcher lets them"));
 }
 
 }  // namespace mana::lower

@@ -248,6 +248,7 @@ Outcome place(const ImageFile& image) {
   struct stat file {};
   if (map_file && fstat(image.descriptor(), &file) == 0) loader::memory_comes_from(file.st_ino);
   loader::keep_words(gate);
+  restore_relations(gate);
   restore_memory_policies(gate, image.memory_policies());
   restore_memory_flags(image.memory_flags());
   if (Outcome changed = restore_environment(image, gate); !changed.ok()) return changed;

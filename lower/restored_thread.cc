@@ -12,6 +12,7 @@
 #include "kernel-loader/sys.h"
 #include "lower/clone.h"
 #include "lower/numa_policy.h"
+#include "lower/speculation.h"
 #include "lower/threads.h"
 
 extern "C" [[noreturn]] void mana_return_into_frame(uint64_t context);
@@ -49,6 +50,8 @@ void set_rare_state(const image::ThreadState& state) {
     const uint64_t policy = state.memory_errors - 1u;
     sys::raw(__NR_prctl, PR_MCE_KILL, policy == PR_MCE_KILL_DEFAULT ? PR_MCE_KILL_CLEAR : PR_MCE_KILL_SET, policy == PR_MCE_KILL_DEFAULT ? 0 : policy, 0, 0);
   }
+  if (const int error = restore_speculation(state.speculation); error != 0)
+    loader::report("restart", loader::Error{"control a thread's speculation (PR_SET_SPECULATION_CTRL) as it had asked for", error}.so("goes on as it was launched"));
   if (state.without_tsc != 0) sys::raw(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
   if (state.without_cpuid != 0) sys::raw(__NR_arch_prctl, kSetCpuid, 0);
 }

@@ -27,8 +27,10 @@ struct Scheduling {
   int32_t nice;
   uint32_t priority;
   uint64_t runtime, deadline, period;
+  uint32_t utilization_min, utilization_max;
 };
-static_assert(sizeof(Scheduling) == 48);  // SCHED_ATTR_SIZE_VER0
+static_assert(sizeof(Scheduling) == 56);  // SCHED_ATTR_SIZE_VER1 (Linux 5.3); older kernels take it, with zeroes at the end
+constexpr uint32_t kDeadlinePolicy = 6;
 
 constexpr int kThread = 1;  // IOPRIO_WHO_PROCESS; 0 is the calling one
 
@@ -76,14 +78,19 @@ ThreadAttributes attributes_of(pid_t tid) {
   read_cpus(tid, attributes.cpus);
   attributes.own_cpus = std::memcmp(attributes.cpus, launched.cpus, sizeof launched.cpus) != 0;
   const Scheduling now = read_scheduling(tid);
-  // The slice (runtime of an ordinary thread, since Linux 6.12) is the machine's, unless the thread has asked for something.
   const Scheduling& then = launched.scheduling;
-  attributes.own_scheduling = now.policy != then.policy || now.nice != then.nice || now.priority != then.priority || now.flags != then.flags;
+  // Of an ordinary thread it is the slice (Linux 6.12), which is the machine's unless the thread has asked for one.
+  const bool own_runtime = now.policy == kDeadlinePolicy || now.runtime != then.runtime;
+  attributes.own_scheduling =
+      now.policy != then.policy || now.nice != then.nice || now.priority != then.priority || now.flags != then.flags || own_runtime;
+  attributes.own_utilization = now.utilization_min != then.utilization_min || now.utilization_max != then.utilization_max;
+  attributes.utilization_min = static_cast<uint16_t>(now.utilization_min);
+  attributes.utilization_max = static_cast<uint16_t>(now.utilization_max);
   attributes.policy = now.policy;
   attributes.nice = now.nice;
   attributes.flags = now.flags;
   attributes.priority = now.priority;
-  attributes.runtime = now.runtime;
+  attributes.runtime = own_runtime ? now.runtime : 0;
   attributes.deadline = now.deadline;
   attributes.period = now.period;
   const uint32_t priority = io_priority(tid);
@@ -107,14 +114,22 @@ void restore_cpus(const ThreadAttributes& attributes, pid_t tid) {
 }
 
 void restore_scheduling(const ThreadAttributes& attributes, pid_t tid) {
-  constexpr uint32_t kDeadlinePolicy = 6;
-  Scheduling wanted{sizeof wanted, attributes.policy, attributes.flags, attributes.nice, attributes.priority, 0, 0, 0};
+  Scheduling wanted{sizeof wanted, attributes.policy, attributes.flags, attributes.nice, attributes.priority, attributes.runtime, 0, 0, 0, 0};
   if (attributes.policy == kDeadlinePolicy) {
-    wanted.runtime = attributes.runtime;
     wanted.deadline = attributes.deadline;
     wanted.period = attributes.period;
   }
   if (syscall(SYS_sched_setattr, tid, &wanted, 0) != 0) tell("give a thread its scheduling policy or nice value again", errno, tid);
+}
+
+void restore_utilization(const ThreadAttributes& attributes, pid_t tid) {
+  constexpr uint64_t kKeepPolicy = 0x08, kKeepParameters = 0x10, kClampMin = 0x20, kClampMax = 0x40;  // SCHED_FLAG_*
+  Scheduling wanted{};
+  wanted.size = sizeof wanted;
+  wanted.flags = kKeepPolicy | kKeepParameters | kClampMin | kClampMax;
+  wanted.utilization_min = attributes.utilization_min;
+  wanted.utilization_max = attributes.utilization_max;
+  if (syscall(SYS_sched_setattr, tid, &wanted, 0) != 0) tell("clamp a thread's utilization of a CPU (sched_setattr) again", errno, tid);
 }
 
 }  // namespace
@@ -131,7 +146,8 @@ std::vector<ThreadAttributes> thread_attributes() {
   bool any = false;
   for (const ParkSlot* slot : parked_threads()) {
     all.push_back(attributes_of(slot->tid.load()));
-    any = any || all.back().own_cpus != 0 || all.back().own_scheduling != 0 || all.back().own_io_priority != 0;
+    const ThreadAttributes& own = all.back();
+    any = any || own.own_cpus != 0 || own.own_scheduling != 0 || own.own_utilization != 0 || own.own_io_priority != 0;
   }
   if (!any) all.clear();
   return all;
@@ -156,6 +172,7 @@ void restore_thread_attributes(const std::vector<ThreadAttributes>& attributes, 
     const pid_t tid = tid_of(static_cast<int32_t>(i));
     if (attributes[i].own_cpus != 0) restore_cpus(attributes[i], tid);
     if (attributes[i].own_scheduling != 0) restore_scheduling(attributes[i], tid);
+    if (attributes[i].own_utilization != 0) restore_utilization(attributes[i], tid);
     if ((attributes[i].own_io_priority & image::kHasIoPriority) != 0 &&
         syscall(SYS_ioprio_set, kThread, tid, attributes[i].own_io_priority & ~image::kHasIoPriority) != 0)
       tell("give a thread its priority of input and output (ioprio_set) again", errno, tid);

@@ -2,6 +2,7 @@
 // What is remembered of calls that have an effect on the process: also of those that this machine has not.
 #include <catch2/catch.hpp>
 #include <linux/keyctl.h>
+#include <linux/prctl.h>
 
 #include <cerrno>
 
@@ -39,6 +40,17 @@ TEST_CASE("a_session_key_ring_is_the_applications_once_it_has_joined_one") {
   CHECK(lasting_after(0, Call(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING).call, -EPERM) == 0);
   CHECK((lasting_after(0, Call(__NR_keyctl, KEYCTL_JOIN_SESSION_KEYRING).call, 5) & kSessionKeyRing) != 0);
   CHECK(lasting_after(0, Call(__NR_keyctl, KEYCTL_GET_KEYRING_ID, session).call, 5) == kKeyRings);  // that does not make one
+}
+
+TEST_CASE("words_in_proc_are_the_applications_once_it_has_put_them_there") {
+  CHECK(lasting_after(0, Call(__NR_prctl, PR_SET_MM, PR_SET_MM_ARG_START).call, -EPERM) == 0);
+  CHECK(lasting_after(0, Call(__NR_prctl, PR_SET_MM, PR_SET_MM_ARG_START).call, 0) == kMovedWords);
+}
+
+TEST_CASE("cores_are_shared_by_the_applications_choice_once_it_has_made_one") {
+  CHECK(lasting_after(0, Call(__NR_prctl, PR_SCHED_CORE, PR_SCHED_CORE_GET).call, 0) == 0);
+  CHECK(lasting_after(0, Call(__NR_prctl, PR_SCHED_CORE, PR_SCHED_CORE_CREATE).call, -ENODEV) == 0);
+  CHECK(lasting_after(0, Call(__NR_prctl, PR_SCHED_CORE, PR_SCHED_CORE_CREATE).call, 0) == kSharesCore);
 }
 
 }  // namespace mana::loader

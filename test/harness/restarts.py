@@ -3,6 +3,7 @@
 import mmap
 import os
 import pathlib
+import re
 import socket
 import subprocess
 
@@ -118,6 +119,30 @@ def connection_to_the_outside_is_reset(world, log, _):
         raise Failure("the restart does not say once that the connection was reset")
 
 
+def what_nobody_can_do_again_is_told(world, log, _):
+    """Each in one line of the restart; the job goes on."""
+    job = Meeting(world, "told", [world.program("alone"), "told"], 1, log)
+    environment = world.environment(None, **job.more)
+    try:
+        job.job = Job([world.cli / "mana_launch", "--ckpt-dir", job.directory, *job.program], environment, log, folder=job.folder)
+        job.wait_for_step()
+        job.checkpoint()
+        job.kill()
+        before = log.read_text(errors="replace")
+        job.forget_later_steps()
+        job.job = Job([world.cli / "mana_restart", "--ckpt-dir", job.directory], environment, log, folder=job.folder)
+        job.wait_until_answering()
+        job.go_to_the_end(expected=11)
+    finally:
+        job.close()
+    asked = re.findall("asked: (.*)", before)
+    if not asked:
+        raise Skip("this kernel has nothing that a restart could only tell")
+    told = log.read_text(errors="replace")[len(before):]
+    if any(told.count(f"({what})") + told.count(f"the {what} ") != 1 for what in asked):
+        raise Failure(f"the restart does not say once what it cannot do again: {asked}")
+
+
 def multicast_group_of_another_host(world, log, _):
     """A group on an interface that the new host lacks cannot be joined again, which one line says; the job goes on."""
     other_host = ["unshare", *(() if os.getuid() == 0 else ("--map-root-user",)), "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
@@ -147,7 +172,7 @@ def multicast_group_of_another_host(world, log, _):
 
 # The first with MPICH: Open MPI's launcher puts all arguments into one variable, which may not be as long as this needs.
 TESTS = (environment_without_room, huge_pages_that_the_new_host_lacks, streams_are_the_new_jobs, streams_at_a_fixed_address,
-         connection_to_the_outside_is_reset, multicast_group_of_another_host)
+         connection_to_the_outside_is_reset, what_nobody_can_do_again_is_told, multicast_group_of_another_host)
 
 
 def run(world, report):

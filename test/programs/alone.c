@@ -6,9 +6,11 @@
 // With `restricted`: it may have no memory that can be written and executed.
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
 // With `thread`: another thread does so, and the main one has ended.
+// With `told`: it has asked for what no restart can do again, as far as this kernel and its user can have it, and says for what.
 // With `connected`: it has a connection to port MANA_TEST_PORT, which must be one that was reset in the end.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <linux/mempolicy.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <termios.h>
 
 #include "test/rendezvous.h"
@@ -106,6 +109,17 @@ static int join_group(void) {
   exit(11);
 }
 
+static void ask_for_what_is_told(char** argv) {
+  const unsigned long node = 1;
+  void* memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (syscall(SYS_mbind, memory, 4096, MPOL_BIND, &node, 64, 0) == 0 && syscall(450 /* set_mempolicy_home_node, Linux 5.17 */, memory, 4096, 0, 0) == 0)
+    printf("asked: home nodes\n");
+  if (prctl(PR_SET_MM, PR_SET_MM_ARG_START, argv[0], 0, 0) == 0) printf("asked: PR_SET_MM\n");
+  if (prctl(PR_SET_PTRACER, getppid(), 0, 0, 0) == 0) printf("asked: PR_SET_PTRACER\n");
+  if (prctl(62, 1, 0, 1, 0) == 0) printf("asked: PR_SCHED_CORE\n");
+  fflush(stdout);
+}
+
 static void echo_line(void) {
   char line[64];
   if (fgets(line, sizeof line, stdin) == NULL) strcpy(line, "nothing\n");
@@ -123,6 +137,7 @@ static int count(int argc, char** argv) {
   const int id = segment ? make_segment() : -1;
   const int connection = argc > 1 && strcmp(argv[1], "connected") == 0 ? connected() : -1;
   const int member = argc > 1 && strcmp(argv[1], "member") == 0 ? join_group() : -1;
+  if (argc > 1 && strcmp(argv[1], "told") == 0) ask_for_what_is_told(argv);
   const int streams = argc > 1 && strcmp(argv[1], "streams") == 0;
   Rendezvous meeting = rendezvous_open(0);
   long turns = 0;
