@@ -87,7 +87,7 @@ struct ProcessState {
   uint32_t directory_was_removed;  // the working directory; its mode is in removed_directory_mode
   int32_t out_of_memory_score;     // /proc/self/oom_score_adj, if has_out_of_memory_score
   uint32_t has_out_of_memory_score;
-  uint32_t no_new_privileges, removed_directory_mode;
+  uint32_t reserved, removed_directory_mode;
   uint32_t leads_own_session, leads_own_group;  // setsid, setpgid
   uint32_t core_dump_filter;               // /proc/self/coredump_filter, and kHasCoreDumpFilter if it is not what the launcher gave
   uint32_t not_dumpable, memory_merges;    // PR_SET_DUMPABLE 0, PR_SET_MEMORY_MERGE
@@ -156,7 +156,9 @@ struct ThreadState {
   uint64_t tid_address;
   uint64_t record;        // address of the ThreadRecord, 0: has never called MPI
   char name[16];
-  uint64_t without_rseq;  // 1: it had not (yet) registered restartable sequences
+  uint32_t without_rseq;  // 1: it had not (yet) registered restartable sequences
+  uint8_t no_new_privileges, flushes_io;  // PR_SET_NO_NEW_PRIVS, PR_SET_IO_FLUSHER
+  uint8_t reserved[2];
   uint64_t timer_slack;   // PR_SET_TIMERSLACK, nanoseconds
   uint32_t death_signal;  // PR_SET_PDEATHSIG; 0: none
   uint8_t speculation[4]; // PR_SET_SPECULATION_CTRL: what PR_GET_SPECULATION_CTRL says of each misfeature; 0: what the launcher gave

@@ -149,6 +149,8 @@ std::string thread_table(const UpperInterface* upper, std::string* error) {
     state.memory_errors = slot->memory_errors;
     state.without_tsc = slot->without_tsc;
     state.without_cpuid = slot->without_cpuid;
+    state.no_new_privileges = slot->no_new_privileges;
+    state.flushes_io = slot->flushes_io;
     state.record = reinterpret_cast<uint64_t>(slot->record);
     state.without_rseq = slot->has_rseq ? 0 : 1;
     std::memcpy(state.name, slot->name, sizeof state.name);

@@ -163,6 +163,8 @@ void note_rare_state(ParkSlot* slot) {
   slot->without_tsc = tsc == PR_TSC_SIGSEGV;
   slot->without_cpuid = sys::raw(__NR_arch_prctl, kGetCpuid) == 0;
   slot->speculation = read_speculation();
+  slot->no_new_privileges = sys::raw(__NR_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+  slot->flushes_io = sys::raw(__NR_prctl, PR_GET_IO_FLUSHER, 0, 0, 0, 0) == 1;
 }
 
 // Asks, and makes none.  Each thread's, that of the process too, is told to it alone.

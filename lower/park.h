@@ -45,7 +45,7 @@ struct alignas(64) ParkSlot {
   uint64_t timer_slack;            // PR_GET_TIMERSLACK
   int32_t death_signal;            // PR_GET_PDEATHSIG
   uint32_t personality;
-  uint8_t secure_bits, memory_errors, without_tsc, without_cpuid;  // image::ThreadState
+  uint8_t secure_bits, memory_errors, without_tsc, without_cpuid, no_new_privileges, flushes_io;  // image::ThreadState
   Speculation speculation;
   uint64_t tid_address;            // word that the kernel clears and wakes when the thread ends; 0: unknown
   ThreadRecord* record;            // null: has never called MPI

@@ -50,11 +50,6 @@ int32_t launched_score = 0;
 
 Speculation launched_speculation;
 
-// Of the application's main thread: each has its own, and the lower half's were made before the application could ask for it.
-bool gains_no_privileges() {
-  return field(read_proc_file("/proc/self/task/" + std::to_string(getpid()) + "/status"), "NoNewPrivs:\t") == "1";
-}
-
 void write_number(const char* path, int32_t number, const char* what) {
   const int file = open(path, O_WRONLY | O_CLOEXEC);
   const std::string text = std::to_string(number);
@@ -79,7 +74,6 @@ void read_process_attributes(image::ProcessState& state) {
   state.barrier_registrations = barrier_registrations();
   state.out_of_memory_score = out_of_memory_score();
   state.has_out_of_memory_score = state.out_of_memory_score != launched_score;
-  state.no_new_privileges = gains_no_privileges();
   const uint32_t filter = core_dump_filter();
   if (filter != launched_filter) state.core_dump_filter = filter | image::kHasCoreDumpFilter;
   state.not_dumpable = is_hidden();
@@ -97,7 +91,6 @@ loader::Outcome restore_process_attributes(const image::ProcessState& state) {
   // With flags since Linux 6.18 (PR_THP_DISABLE_EXCEPT_ADVISED).
   if (state.without_huge_pages != 0 && prctl(PR_SET_THP_DISABLE, 1, state.without_huge_pages & ~1u, 0, 0) != 0)
     loader::report("restart", loader::Error{"do without huge pages (PR_SET_THP_DISABLE) again", errno, state.without_huge_pages}.so("goes on with them"));
-  if (state.no_new_privileges != 0) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);  // threads made from now on have it too
   // An ordinary user may not go below what the launcher gave.
   if (state.has_out_of_memory_score != 0) write_number(kScoreFile, state.out_of_memory_score, "set the application's score for when memory runs out");
   if ((state.core_dump_filter & image::kHasCoreDumpFilter) != 0)

@@ -52,6 +52,11 @@ void set_rare_state(const image::ThreadState& state) {
   }
   if (const int error = restore_speculation(state.speculation); error != 0)
     loader::report("restart", loader::Error{"control a thread's speculation (PR_SET_SPECULATION_CTRL) as it had asked for", error}.so("goes on as it was launched"));
+  if (state.flushes_io != 0) {
+    const long set = sys::raw(__NR_prctl, PR_SET_IO_FLUSHER, 1, 0, 0, 0);
+    if (sys::failed(set)) loader::report("restart", loader::Error{"make a thread one that flushes (PR_SET_IO_FLUSHER) again", sys::error_of(set)}.so("goes on as any other"));
+  }
+  if (state.no_new_privileges != 0) sys::raw(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   if (state.without_tsc != 0) sys::raw(__NR_prctl, PR_SET_TSC, PR_TSC_SIGSEGV);
   if (state.without_cpuid != 0) sys::raw(__NR_arch_prctl, kSetCpuid, 0);
 }
