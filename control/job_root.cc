@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace mana::control {
 
@@ -110,7 +111,7 @@ void JobRoot::advance(Phase phase) {
   bool hold = current_->command.stop;
   next_round_ = entered_ + kStatusRound;
   port_.wake_after(kStatusRound);
-  port_.broadcast(Advance{attempt_, phase, generation_.number, generation_.directory, hold});
+  port_.broadcast(Advance{attempt_, phase, generation_.number, generation_.directory, hold, in_place_});
 }
 
 void JobRoot::ask(bool detail) {
@@ -252,6 +253,7 @@ void JobRoot::settle() {
 void JobRoot::abandon(const std::string& why) {
   failure_ = why;
   abandoning_ = true;
+  again_ = false;
   entered_ = port_.now();
   port_.wake_after(settings_.abandon_patience);
   if (current_)
@@ -262,7 +264,10 @@ void JobRoot::abandon(const std::string& why) {
 
 void JobRoot::finish_abandoning() {
   port_.drop(generation_);
-  if (current_) answer(current_->client, false, failure_);
+  if (current_ && again_)
+    queue_.push_front(*current_);
+  else if (current_)
+    answer(current_->client, false, failure_);
   current_.reset();
   judge_.reset();
   views_.clear();
@@ -273,7 +278,11 @@ void JobRoot::finish_abandoning() {
 
 void JobRoot::on(Failed& failed) {
   if (failed.attempt != attempt_ || phase_ == Phase::idle || abandoning_) return;
+  const bool again = failed.for_lack_of_memory && !std::exchange(in_place_, true);
   abandon(fmt::format("rank {}: {}", failed.rank, failed.what));
+  if (!again) return;
+  again_ = true;
+  if (current_) port_.tell(current_->client, Story{"once more: from now on the job stands still until its images are written"});
 }
 
 void JobRoot::on(Lost& lost) {
@@ -314,6 +323,7 @@ void JobRoot::cancel(uint64_t client) {
     answer(queue_.front().client, false, "cancelled");
     queue_.pop_front();
   }
+  again_ = false;
   if (phase_ != Phase::idle && !abandoning_) abandon("cancelled");
   answer(client, true, "the checkpoint was cancelled; the job goes on");
 }

@@ -136,6 +136,9 @@ class JobRoot {
   uint64_t attempt_ = 0;  // the current or last one
   Phase phase_ = Phase::idle;
   bool abandoning_ = false;
+  // The copies that forked writers hold of the memory were too much for a host: from then on images are written in place.
+  bool in_place_ = false;
+  bool again_ = false;  // the attempt that is being given up is made again, in place
   double entered_ = 0, still_since_ = 0, next_story_ = 0, stuck_since_ = -1, next_round_ = 0;
   bool asked_ = false;  // a round is out
   std::optional<Request> current_;

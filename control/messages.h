@@ -111,6 +111,7 @@ struct Advance {  // do this phase: stop ... snapshot
   uint64_t generation = 0;
   std::string directory;  // snapshot: where the images go
   bool hold = false;      // snapshot: stay parked afterwards (--stop)
+  bool in_place = false;  // snapshot: no copy of the memory, the application stands still until the image is written
 };
 struct Resume {
   uint64_t attempt = 0;
@@ -158,6 +159,7 @@ struct Failed {
   uint64_t attempt = 0;
   int32_t rank = 0;
   std::string what;
+  bool for_lack_of_memory = false;
 };
 struct Lost {
   RankSet ranks;

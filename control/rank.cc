@@ -42,6 +42,7 @@ void Rank::enter(Phase phase) {
   stepping_ = asks_for_steps(phase);
   pending_ = 0;
   idle_steps_ = 0;
+  in_place_ = false;
 }
 
 void Rank::on(const Intent& intent) {
@@ -102,7 +103,7 @@ void Rank::on(const Query& query) {
   double quiet = quiet_seconds(threads);
   for (RankView& view : reply.views) {
     view.phase = phase_;
-    view.done = phase_ == Phase::write ? written_ : !stepping_;
+    view.done = phase_ == Phase::write ? written_ : !stepping_ && !in_place_;
     view.pending = pending_;
     view.quiet_seconds = quiet;
   }
@@ -123,19 +124,23 @@ void Rank::on(const Advance& advance) {
   enter(advance.phase);
   if (advance.phase == Phase::stop) {
     stopped_ = true;
-    if (Outcome asked = port_.request_stop(); !asked.ok()) fail(asked.error().text);
+    if (Outcome asked = port_.request_stop(); !asked.ok()) fail(asked.error());
   } else if (advance.phase == Phase::snapshot) {
-    double begin = port_.now();
+    snapshot_begun_ = port_.now();
     auto finished = [this, attempt = attempt_](Result<ImageNote> image) {
       image_finished(attempt, std::move(image));
     };
-    Outcome forked = port_.fork_image(advance.directory, advance.generation, finished);
-    if (!forked.ok()) return fail(forked.error().text);
-    forked_at_ = port_.now();
-    fork_seconds_ = forked_at_ - begin;
-    phase_done();
-    enter(Phase::write);
+    const Result<bool> copied = port_.start_image(advance.directory, advance.generation, advance.in_place, finished);
+    if (!copied.ok()) return fail(copied.error());
+    in_place_ = !copied.value();
+    if (!in_place_) snapshot_done();
   }
+}
+
+void Rank::snapshot_done() {
+  snapshot_ended_ = port_.now();
+  phase_done();
+  enter(Phase::write);
 }
 
 std::optional<double> Rank::step() {
@@ -143,7 +148,7 @@ std::optional<double> Rank::step() {
   uint32_t before = pending_;
   Result<StepResult> result = phase_ == Phase::stop ? port_.poll_stop() : port_.service(phase_);
   if (!result.ok()) {
-    fail(result.error().text);
+    fail(result.error());
     return std::nullopt;
   }
   pending_ = result.value().pending;
@@ -161,20 +166,21 @@ void Rank::phase_done(std::vector<RefusalNote> refusals) {
 }
 
 void Rank::image_finished(uint64_t attempt, Result<ImageNote> image) {
-  if (attempt != attempt_ || phase_ != Phase::write || failed_) return;
-  if (!image.ok()) return fail(image.error().text);
+  if (attempt != attempt_ || (phase_ != Phase::write && !in_place_) || failed_) return;
+  if (!image.ok()) return fail(image.error());
+  if (std::exchange(in_place_, false)) snapshot_done();
   ImageNote note = image.value();
   note.rank = rank_;
-  note.fork_seconds = fork_seconds_;
-  note.write_seconds = port_.now() - forked_at_;
+  note.fork_seconds = snapshot_ended_ - snapshot_begun_;
+  note.write_seconds = port_.now() - snapshot_ended_;
   written_ = true;
   send_(PhaseDone{attempt_, Phase::write, {}, {std::move(note)}});
 }
 
-void Rank::fail(const std::string& what) {
+void Rank::fail(const Error& error) {
   stepping_ = false;
   if (std::exchange(failed_, true)) return;
-  send_(Failed{attempt_, rank_, what});
+  send_(Failed{attempt_, rank_, error.text, error.for_lack_of_memory});
 }
 
 void Rank::go_on(bool settled) {

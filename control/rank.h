@@ -47,12 +47,12 @@ class RankPort {
   virtual Result<StepResult> poll_stop() = 0;  // done: every thread is parked
   virtual Result<StepResult> service(
       Phase phase) = 0;  // one step of finish_collectives, exchange_counts, drain
-  // Forks the process that writes the image of `generation` into `directory`; returns when it has
-  // its copy of the memory.  `finished` is called on the agent's thread, not from within, when the
-  // image is durable or could not be made.
+  // Starts the process that writes the image of `generation` into `directory`.  True: it has its copy of
+  // the memory.  False: it has none (`in_place`, or none could be had), so the threads must stay parked until it has finished.
+  // `finished` is called on the agent's thread, not from within, when the image is durable or could not be made.
   using ImageFinished = std::function<void(Result<ImageNote>)>;
-  virtual Outcome fork_image(const std::string& directory, uint64_t generation,
-                             ImageFinished finished) = 0;
+  virtual Result<bool> start_image(const std::string& directory, uint64_t generation, bool in_place,
+                                   ImageFinished finished) = 0;
   virtual void
   discard_image() = 0;        // end a writer that runs; its `finished` is not called any more
   virtual void resume() = 0;  // after request_stop: all threads go on
@@ -97,8 +97,9 @@ class Rank {
   void on(const FinalizeGrant&);
   void enter(Phase phase);
   void phase_done(std::vector<RefusalNote> refusals = {});
+  void snapshot_done();
   void image_finished(uint64_t attempt, Result<ImageNote> image);
-  void fail(const std::string& what);
+  void fail(const Error& error);
   void go_on(bool settled);
   double quiet_seconds(const std::vector<Observed>& threads);
 
@@ -113,9 +114,10 @@ class Rank {
   bool stopped_ = false;   // request_stop was called and resume was not
   bool failed_ = false;    // reported; waits for the root to abandon
   bool written_ = false;   // the image is durable
+  bool in_place_ = false;  // the image is being written from the application's own memory
   uint32_t pending_ = 0;
   int idle_steps_ = 0;
-  double forked_at_ = 0, fork_seconds_ = 0;
+  double snapshot_begun_ = 0, snapshot_ended_ = 0;
   uint64_t last_operations_ = 0;
   double quiet_since_ = -1;
 

@@ -12,7 +12,8 @@ namespace mana::control {
 
 struct Error {
   std::string text;
-  Error during(const std::string& what) const { return {what + ": " + text}; }
+  bool for_lack_of_memory = false;  // of an image: one that is written in place needs no copy
+  Error during(const std::string& what) const { return {what + ": " + text, for_lack_of_memory}; }
 };
 
 template <class T>

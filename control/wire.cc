@@ -59,7 +59,7 @@ void fields(A& a, Query& m) {
 }
 template <class A>
 void fields(A& a, Advance& m) {
-  a(m.attempt, m.phase, m.generation, m.directory, m.hold);
+  a(m.attempt, m.phase, m.generation, m.directory, m.hold, m.in_place);
 }
 template <class A>
 void fields(A& a, Resume& m) {
@@ -97,7 +97,7 @@ void fields(A& a, PhaseDone& m) {
 }
 template <class A>
 void fields(A& a, Failed& m) {
-  a(m.attempt, m.rank, m.what);
+  a(m.attempt, m.rank, m.what, m.for_lack_of_memory);
 }
 template <class A>
 void fields(A& a, Lost& m) {

@@ -9,6 +9,7 @@
 
 #include <asio/post.hpp>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 
 #include "control/generations.h"
@@ -165,7 +166,7 @@ std::optional<Error> AgentPort::out_of_reach_for_long(const std::vector<NotParke
   look_for_blocked_ = now() + kLookForBlockedEvery;
   std::string who;
   for (const NotParked& one : missing) {
-    const std::string where = out_of_reach(one.tid);
+    const std::string where = out_of_reach(one);
     if (!where.empty()) who = fmt::format("thread {} is {}", loader::seen_id(one.tid), where);
   }
   if (who.empty()) blocked_until_ = now() + kPatienceWithKernel;
@@ -206,8 +207,8 @@ Result<StepResult> AgentPort::service(Phase phase) {
   return StepResult{call.done != 0, call.pending};
 }
 
-Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
-                              ImageFinished finished) {
+Result<bool> AgentPort::start_image(const std::string& directory, uint64_t generation, bool in_place,
+                                    ImageFinished finished) {
   keep_progressing(false);
   ServiceCall settle{};
   settle.what = Service::none;
@@ -225,7 +226,8 @@ Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
   identity.mpi = job_.mpi;
   identity.mpi_version = job_.mpi_version;
   const std::string file = control::image_name(job_.rank);
-  writer_ = ImageWriter::start(identity, upper(), directory + "/" + file);
+  writer_ = ImageWriter::start(identity, upper(), directory + "/" + file,
+                               in_place || std::getenv("MANA_WRITE_IN_PLACE") != nullptr);
   if (writer_->descriptor() < 0) {
     const std::string error = writer_->finish().error;
     writer_.reset();
@@ -233,7 +235,7 @@ Outcome AgentPort::fork_image(const std::string& directory, uint64_t generation,
   }
   writer_pipe_.emplace(io_, fcntl(writer_->descriptor(), F_DUPFD_CLOEXEC, 0));
   wait_for_image(finished, directory, file);
-  return Done{};
+  return !writer_->in_place();
 }
 
 // An event may be left over from a descriptor whose place in asio's tables this one has taken, so it is only a reason to look.
@@ -252,7 +254,7 @@ void AgentPort::image_written(ImageFinished finished, const std::string& directo
   const ImageResult result = writer_->finish();
   writer_.reset();
   if (!result.error.empty())
-    return finished(Error{"image " + directory + "/" + file + ": " + result.error});
+    return finished(Error{"image " + directory + "/" + file + ": " + result.error, result.for_lack_of_memory});
   control::ImageNote note;
   note.file = file;
   note.bytes = result.bytes;

@@ -39,8 +39,8 @@ class AgentPort : public control::RankPort {
   control::Outcome request_stop() override;
   control::Result<control::StepResult> poll_stop() override;
   control::Result<control::StepResult> service(control::Phase phase) override;
-  control::Outcome fork_image(const std::string& directory, uint64_t generation,
-                              ImageFinished finished) override;
+  control::Result<bool> start_image(const std::string& directory, uint64_t generation, bool in_place,
+                                    ImageFinished finished) override;
   void discard_image() override;
   void resume() override;
   void leave(int exit_code) override;

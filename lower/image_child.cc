@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,11 +18,13 @@
 #include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <string_view>
 
 #include "kernel-loader/checksum.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/sys.h"
 #include "lower/clone.h"
+#include "lower/memory_flags.h"
 
 namespace mana::lower {
 namespace {
@@ -52,7 +55,7 @@ constinit Writer writers[kMostWriters]{};
 
 struct Work {
   ImagePlan* plan;
-  bool urgent;
+  bool urgent, in_place;
   std::atomic<std::size_t> next;  // block
 };
 constinit Work work{};
@@ -62,7 +65,8 @@ void complain(ChildReport& report, const char* doing, int code) {
   char* at = report.error;
   char* end = at + sizeof report.error - 1;
   const char* text = strerrordesc_np(code);
-  for (const char* part : {doing, ": ", text != nullptr ? text : "unknown error"}) {
+  const char* advice = code == EFBIG ? "; raise the limit of a file's size (ulimit -f)" : "";
+  for (const char* part : {doing, ": ", text != nullptr ? text : "unknown error", advice}) {
     while (*part != '\0' && at < end) *at++ = *part++;
   }
 }
@@ -156,7 +160,7 @@ int write_block(Writer& writer, const SegmentRecord& segment, BlockRecord& block
   }
   block.checksum = checksum.value();
   // This copy is not needed any more: the application need not copy such a page again before it writes to it.
-  if (segment.kind == SegmentKind::anonymous) sys::raw(__NR_madvise, sys::bits(memory), block.bytes, MADV_DONTNEED);
+  if (segment.kind == SegmentKind::anonymous && !work.in_place) sys::raw(__NR_madvise, sys::bits(memory), block.bytes, MADV_DONTNEED);
   return 0;
 }
 
@@ -197,20 +201,26 @@ void wait_for_the_end_of(Writer& writer) {
   while (writer.runs.load() != 0) sys::raw(__NR_futex, sys::bits(&writer.runs), FUTEX_WAIT, 1, 0);
 }
 
-bool write_data(ChildReport& report, ImagePlan& plan, int file, int threads, bool urgent) {
+bool is_unreadable(const SegmentRecord& segment) { return segment.stored_bytes != 0 && (segment.protection & PROT_READ) == 0; }
+
+long protect(const SegmentRecord& segment, uint64_t protection) { return sys::raw(__NR_mprotect, segment.begin, segment.bytes, protection); }
+
+bool write_data(ChildReport& report, const ImageWork& image, bool urgent) {
+  ImagePlan& plan = *image.plan;
   const auto is_now = [urgent](const SegmentRecord& segment) { return segment.stored_bytes != 0 && is_urgent(segment.kind) == urgent; };
   if (std::none_of(plan.segments.begin(), plan.segments.end(), is_now)) return true;
   for (const SegmentRecord& segment : plan.segments) {
-    if (!is_now(segment) || (segment.protection & PROT_READ) != 0) continue;
-    if (mprotect(reinterpret_cast<void*>(segment.begin), segment.bytes, PROT_READ) == 0) continue;
-    complain(report, "make memory readable", errno);
+    if (!is_now(segment) || !is_unreadable(segment)) continue;
+    const long made = protect(segment, PROT_READ);
+    if (!sys::failed(made)) continue;
+    complain(report, "make memory readable", sys::error_of(made));
     return false;
   }
   work.plan = &plan;
   work.urgent = urgent;
+  work.in_place = image.in_place;
   work.next.store(0);
-  for (Writer& writer : writers) writer.file = file;
-  for (int i = 1; i < std::min(threads, kMostWriters); ++i) start(writers[i]);
+  for (int i = 1; i < std::min(image.threads, kMostWriters); ++i) start(writers[i]);
   write_blocks(writers[0]);
   for (Writer& writer : writers) wait_for_the_end_of(writer);
   report.stored_bytes = 0;
@@ -220,7 +230,7 @@ bool write_data(ChildReport& report, ImagePlan& plan, int file, int threads, boo
   }
   // Ours no longer, so the application's next write takes no second huge page.
   for (const SegmentRecord& segment : plan.segments) {
-    if (urgent && segment.kind == SegmentKind::huge_pages) munmap(reinterpret_cast<void*>(segment.begin), segment.bytes);
+    if (urgent && !image.in_place && segment.kind == SegmentKind::huge_pages) sys::munmap(segment.begin, segment.bytes);
   }
   return report.error[0] == '\0';
 }
@@ -237,8 +247,11 @@ bool write_front(ChildReport& report, ImagePlan& plan, int file) {
     return false;
   }
   report.stored_bytes += plan.front.size();
-  if (ftruncate(file, static_cast<off_t>(plan.file_bytes)) != 0 || fsync(file) != 0) {
-    complain(report, "make the image durable", errno);
+  const auto number = static_cast<uint64_t>(file);
+  long made = sys::raw(__NR_ftruncate, number, plan.file_bytes);
+  if (!sys::failed(made)) made = sys::raw(__NR_fsync, number);
+  if (sys::failed(made)) {
+    complain(report, "make the image durable", sys::error_of(made));
     return false;
   }
   return true;
@@ -247,31 +260,74 @@ bool write_front(ChildReport& report, ImagePlan& plan, int file) {
 // What the application or the MPI library closes meanwhile is closed: a peer sees the end of its connection.
 void close_all_but(std::array<int, 3> kept) {
   std::sort(kept.begin(), kept.end());
-  unsigned begin = 0;
+  uint64_t begin = 0;
   for (const int one : kept) {
-    if (static_cast<unsigned>(one) > begin) syscall(SYS_close_range, begin, static_cast<unsigned>(one) - 1, 0);
-    begin = static_cast<unsigned>(one) + 1;
+    const auto number = static_cast<uint64_t>(one);
+    if (number > begin) sys::raw(__NR_close_range, begin, number - 1, 0);
+    begin = number + 1;
   }
-  syscall(SYS_close_range, begin, ~0U, 0);
+  sys::raw(__NR_close_range, begin, ~0U, 0);
 }
+
+// The image is ours, and so is its size: the application's limit is for its own files.
+void raise_file_size_limit() {
+  rlimit limit{};
+  if (sys::failed(sys::raw(__NR_prlimit64, 0, RLIMIT_FSIZE, 0, sys::bits(&limit)))) return;
+  limit.rlim_cur = limit.rlim_max;
+  sys::raw(__NR_prlimit64, 0, RLIMIT_FSIZE, sys::bits(&limit), 0);
+}
+
+// Where memory runs out, this process is to be killed, not the application.
+void be_the_first_to_go() {
+  const long file = sys::raw(__NR_openat, static_cast<uint64_t>(AT_FDCWD), sys::bits("/proc/self/oom_score_adj"), O_WRONLY | O_CLOEXEC, 0);
+  if (sys::failed(file)) return;
+  constexpr std::string_view kMost = "1000";
+  sys::raw(__NR_write, static_cast<uint64_t>(file), sys::bits(kMost.data()), kMost.size());
+  sys::close(static_cast<int>(file));
+}
+
+ImageWork work_in_place;
+alignas(64) char stack_in_place[2 * kStackBytes];
+
+void write_in_place(void*) { write_image_and_exit(work_in_place); }
 
 }  // namespace
 
-void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe, int threads) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed rank leaves no writer behind
-  setpgid(0, 0);                     // signals to the application's group are not for it; nor does it keep the group there when that is left
-  close_all_but({file, report_pipe, shared_pipe});
+long start_writing_in_place(const ImageWork& image) {
+  work_in_place = image;
+  return mana_clone(CLONE_VM, stack_in_place + sizeof stack_in_place, nullptr, nullptr, write_in_place, nullptr);
+}
+
+void undo_changes_in_place(const ImagePlan& plan) {
+  for (const SegmentRecord& segment : plan.segments) {
+    if (is_unreadable(segment)) protect(segment, segment.protection & (PROT_READ | PROT_WRITE | PROT_EXEC));
+  }
+  close_guards(plan.memory_flags);
+}
+
+void write_image_and_exit(const ImageWork& image) {
+  sys::raw(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);  // a killed rank leaves no writer behind
+  sys::raw(__NR_setpgid, 0, 0);  // signals to the application's group are not for it; nor does it keep the group there when that is left
+  close_all_but({image.file, image.report_pipe, image.shared_pipe});
+  raise_file_size_limit();
+  if (!image.in_place) be_the_first_to_go();  // who shares memory shares the score
+  open_guards(image.plan->memory_flags);
+  for (Writer& writer : writers) {  // in place they have written before
+    writer.file = image.file;
+    writer.error = 0;
+    writer.stored_bytes = 0;
+  }
   ChildReport report{};
-  const bool shared_written = write_data(report, plan, file, threads, true);
-  close(shared_pipe);
-  if (shared_written && write_data(report, plan, file, threads, false)) write_front(report, plan, file);
+  const bool shared_written = write_data(report, image, true);
+  sys::close(image.shared_pipe);
+  if (shared_written && write_data(report, image, false)) write_front(report, *image.plan, image.file);
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
   report.finished_at_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec;
-  ssize_t sent;
-  do sent = write(report_pipe, &report, sizeof report);
-  while (sent < 0 && errno == EINTR);
-  for (;;) syscall(SYS_exit_group, 0);
+  long sent;
+  do sent = sys::raw(__NR_write, static_cast<uint64_t>(image.report_pipe), sys::bits(&report), sizeof report);
+  while (sent == -EINTR);
+  for (;;) sys::raw(__NR_exit_group, 0);
 }
 
 }  // namespace mana::lower

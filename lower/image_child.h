@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the forked child does: writes the planned image from its copy of the memory.  It was forked from a process with
-// other threads, any of which may have held any lock: no malloc, no stdio, no lock; raw reads of memory and raw writes.
+// What the child does: writes the planned image from its copy of the memory, or, in place, from the memory itself.  It was forked from a
+// process with other threads, any of which may have held any lock, or shares their memory and their %fs: no malloc, no stdio, no lock, no
+// errno; raw reads of memory and raw system calls.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,19 @@ struct ChildReport {  // what comes through the pipe
   char error[224];         // empty: all is durable
 };
 
-// `threads`: how many may write.  Ends the process.  `shared_pipe` is closed when the shared memory has been written: the fork has made no copy of it, so
-// the application must not go on before.
-[[noreturn]] void write_image_and_exit(ImagePlan& plan, int file, int report_pipe, int shared_pipe, int threads);
+struct ImageWork {
+  ImagePlan* plan;
+  int file, report_pipe;
+  int shared_pipe;  // closed when the shared memory has been written: the fork has made no copy of it, so the application must not go on before
+  int threads;      // how many may write
+  bool in_place;
+};
+// In the forked child.
+[[noreturn]] void write_image_and_exit(const ImageWork& work);
+// Makes a child that shares all memory, has descriptors of its own, and does the same.  Its id or -errno.
+long start_writing_in_place(const ImageWork& work);
+
+// After a child in place has ended or was killed: what it had to change to read everything.
+void undo_changes_in_place(const ImagePlan& plan);
 
 }  // namespace mana::lower

@@ -12,6 +12,8 @@
 
 #include <cstring>
 
+#include "kernel-loader/report.h"
+#include "kernel-loader/sys.h"
 #include "lower/children.h"
 #include "lower/image_child.h"
 #include "lower/image_plan.h"
@@ -49,17 +51,22 @@ void wait_for_the_end_of(int pipe) {
   close(pipe);
 }
 
-std::string how_it_ended(bool known, int status) {
-  if (!known) return "and somebody else has waited for it";
+// So does the kernel where memory has run out; who else does is not told.
+bool was_killed(int status) { return status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL; }
+
+std::string how_it_ended(int status) {
+  if (status < 0) return "and somebody else has waited for it";
+  if (was_killed(status)) return "killed (memory may have run out)";
   return WIFSIGNALED(status) ? "by signal " + std::to_string(WTERMSIG(status)) : "with exit code " + std::to_string(WEXITSTATUS(status));
 }
 
 }  // namespace
 
-std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, UpperInterface* upper, const std::string& path) {
+std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, UpperInterface* upper, const std::string& path, bool in_place) {
   std::unique_ptr<ImageWriter> writer(new ImageWriter);
   const int64_t begin = monotonic_ns();
-  ImagePlan plan = plan_image(identity, upper);
+  writer->plan_ = std::make_unique<ImagePlan>(plan_image(identity, upper));
+  const ImagePlan& plan = *writer->plan_;
   writer->result_.error = plan.error;
   writer->result_.bytes = plan.file_bytes;
   if (!plan.error.empty()) return writer;
@@ -68,21 +75,13 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     writer->result_.error = "create " + path + ": " + std::strerror(errno);
     return writer;
   }
-  const int threads = spare_cores(identity.size);
   int ends[2], shared[2];
   if (!make_pipes(ends, shared)) {
     writer->result_.error = std::string("make a pipe: ") + std::strerror(errno);
     close(file);
     return writer;
   }
-  {
-    const ForkAll all(plan.memory_flags);
-    writer->child_ = fork_silently();
-    if (writer->child_ == 0) open_guards(plan.memory_flags);
-    if (writer->child_ == 0) write_image_and_exit(plan, file, ends[1], shared[1], threads);
-  }
-  if (writer->child_ > 0) note_lower_child(writer->child_);
-  if (writer->child_ < 0) writer->result_.error = std::string("fork the writer: ") + std::strerror(errno);
+  writer->make_child({writer->plan_.get(), file, ends[1], shared[1], spare_cores(identity.size), in_place});
   close(file);
   close(ends[1]);
   close(shared[1]);
@@ -93,12 +92,44 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
   return writer;
 }
 
+// Where the kernel gives no copy (it is asked to promise no more memory than there is: vm.overcommit_memory), in place.
+void ImageWriter::make_child(ImageWork work) {
+  if (!work.in_place) {
+    const ForkAll all(plan_->memory_flags);
+    child_ = fork_silently();
+    if (child_ == 0) write_image_and_exit(work);
+    if (child_ < 0 && errno == ENOMEM) {
+      loader::report("checkpoint", loader::Error{"fork the image's writer", errno}.so("the application stands still until the image is written"));
+      work.in_place = true;
+    }
+  }
+  in_place_ = work.in_place;
+  if (in_place_) {
+    const long made = start_writing_in_place(work);
+    errno = sys::failed(made) ? sys::error_of(made) : 0;
+    child_ = static_cast<pid_t>(sys::failed(made) ? -1 : made);
+  }
+  if (child_ > 0) return note_lower_child(child_);
+  result_.error = std::string("make the process that writes: ") + std::strerror(errno);
+  if (errno == EAGAIN) result_.error += "; raise the limit of processes (ulimit -u)";
+}
+
+// Returns its status; -1: somebody else has waited for it.
+int ImageWriter::reap() {
+  int status = 0;
+  pid_t reaped;
+  while ((reaped = waitpid(child_, &status, __WALL)) < 0 && errno == EINTR) {
+  }
+  forget_lower_child(child_);
+  child_ = -1;
+  if (in_place_) undo_changes_in_place(*plan_);
+  return reaped > 0 ? status : -1;
+}
+
 ImageWriter::~ImageWriter() {
   if (child_ > 0) {
     kill(child_, SIGKILL);
-    while (waitpid(child_, nullptr, __WALL) < 0 && errno == EINTR) {
-    }
-    forget_lower_child(child_);
+    reap();
   }
   if (pipe_ >= 0) close(pipe_);
 }
@@ -127,12 +158,7 @@ ImageResult ImageWriter::finish() {
     if (more <= 0) break;
     got += static_cast<std::size_t>(more);
   }
-  int status = 0;
-  pid_t reaped;
-  while ((reaped = waitpid(child_, &status, __WALL)) < 0 && errno == EINTR) {
-  }
-  forget_lower_child(child_);
-  child_ = -1;
+  const int status = reap();
   if (got == sizeof report) {
     report.error[sizeof report.error - 1] = '\0';
     if (result_.error.empty()) result_.error = report.error;
@@ -140,7 +166,8 @@ ImageResult ImageWriter::finish() {
     result_.checksum = report.checksum;
     result_.write_ns = report.finished_at_ns - forked_at_ns_;
   } else if (result_.error.empty()) {
-    result_.error = "the process that writes the image ended without a word, " + how_it_ended(reaped > 0, status);
+    result_.error = "the process that writes the image ended without a word, " + how_it_ended(status);
+    result_.for_lack_of_memory = was_killed(status) && !in_place_;
     if (why != 0) result_.error += std::string(" (read its report: ") + std::strerror(why) + ")";
   }
   return result_;

@@ -3,6 +3,10 @@
 // agent calls it while every thread of the application is parked.  A forked child does the writing, so the application may
 // go on as soon as start() returns; the child's memory is the copy, and shared memory, which the fork does not copy, has been
 // written by then.
+//
+// What the application writes to meanwhile is there twice, and where memory is short, somebody gets killed for it: the child, never the
+// application (oom_score_adj).  The next image is then written *in place*, as one is for which the kernel gives no copy at all: by a child
+// that shares the memory, while the application stands still.
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +19,9 @@
 #include "upper/interface.h"
 
 namespace mana::lower {
+
+struct ImagePlan;
+struct ImageWork;
 
 struct ImageIdentity {
   int rank = 0, size = 1;
@@ -29,6 +36,7 @@ struct ImageIdentity {
 
 struct ImageResult {
   std::string error;        // empty: durable and whole
+  bool for_lack_of_memory = false;  // in place it may succeed
   uint64_t bytes = 0;       // file length
   uint64_t stored_bytes = 0;  // without holes
   uint64_t checksum = 0;    // of the notes, which hold the checksums of all blocks
@@ -39,11 +47,12 @@ struct ImageResult {
 class ImageWriter {
  public:
   // `path` must not exist; it is created with mode 0600.  On failure the result of finish() has the error.
-  static std::unique_ptr<ImageWriter> start(const ImageIdentity& identity, UpperInterface* upper, const std::string& path);
+  static std::unique_ptr<ImageWriter> start(const ImageIdentity& identity, UpperInterface* upper, const std::string& path, bool in_place);
   ImageWriter(const ImageWriter&) = delete;
   ImageWriter& operator=(const ImageWriter&) = delete;
   ~ImageWriter();           // an unfinished child is killed and reaped
 
+  bool in_place() const { return in_place_; }  // the application must stand still until finish() or the end of this
   bool has_ended() const;   // finish() would not wait for long: the child has reported, or is gone
   int descriptor() const;   // becomes readable when the child has finished; -1: it has failed already
   ImageResult finish();     // waits for the child, reaps it; the file is fsynced, its directory entry is not
@@ -51,6 +60,10 @@ class ImageWriter {
 
  private:
   ImageWriter() = default;
+  void make_child(ImageWork work);
+  int reap();
+  std::unique_ptr<ImagePlan> plan_;
+  bool in_place_ = false;
   pid_t child_ = -1;
   int pipe_ = -1;
   int64_t forked_at_ns_ = 0;

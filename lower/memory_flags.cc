@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "kernel-loader/report.h"
+#include "kernel-loader/sys.h"
 
 namespace mana::lower {
 namespace {
@@ -74,6 +75,12 @@ void add_guards(const UpperRegion& region, std::vector<MemoryFlags>& all, std::s
   for (const TouchedRange& range : guarded) all.push_back({range.begin, range.end - range.begin, MemoryFlags::guard, 0});
 }
 
+void advise_guards(const std::vector<MemoryFlags>& flags, uint64_t advice) {
+  for (const MemoryFlags& range : flags) {
+    if ((range.flags & MemoryFlags::guard) != 0) sys::raw(__NR_madvise, range.begin, range.bytes, advice);
+  }
+}
+
 // The image's writer cannot make it readable.
 bool is_out_of_reach(const MemoryFlags& range, const std::vector<UpperRegion>& regions) {
   if ((range.flags & MemoryFlags::sealed) == 0) return false;
@@ -129,11 +136,9 @@ ForkAll::~ForkAll() {
   }
 }
 
-void open_guards(const std::vector<MemoryFlags>& flags) {
-  for (const MemoryFlags& range : flags) {
-    if ((range.flags & MemoryFlags::guard) != 0) madvise(reinterpret_cast<void*>(range.begin), range.bytes, kRemoveGuard);
-  }
-}
+void open_guards(const std::vector<MemoryFlags>& flags) { advise_guards(flags, kRemoveGuard); }
+
+void close_guards(const std::vector<MemoryFlags>& flags) { advise_guards(flags, kInstallGuard); }
 
 void restore_memory_flags(const std::vector<MemoryFlags>& flags) {
   for (const MemoryFlags& range : flags) {

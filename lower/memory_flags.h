@@ -16,8 +16,10 @@ namespace mana::lower {
 // `error`: they cannot be read.
 std::vector<image::MemoryFlags> memory_flags(const loader::GateState& gate, std::vector<UpperRegion>& regions, std::string* error);
 
-// In the forked process that writes the image: its guards become zeroes.
+// In the process that writes the image: guards become zeroes, which it can read; and, if it was the application's memory, guards again.
+// No errno, which that process has not.
 void open_guards(const std::vector<image::MemoryFlags>& flags);
+void close_guards(const std::vector<image::MemoryFlags>& flags);
 
 // The process that writes the image is forked: it must have what the application keeps from its own children.  Between
 // two of these, for the fork alone.

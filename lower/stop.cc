@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <cstring>
 
 #include "kernel-loader/gate.h"
+#include "kernel-loader/report.h"
 #include "lower/proc_file.h"
 #include "lower/threads.h"
 #include "trampolines/signal_entry.h"
@@ -26,7 +28,7 @@ namespace {
 
 using loader::kCheckpointSignal;
 
-constexpr uint32_t kSlots = 1 << 17;
+constexpr uint32_t kSlots = 1 << 16;  // a thread needs a mapping for its stack, of which a process may have as many (vm.max_map_count)
 constexpr std::size_t kServiceStackBytes = 4 << 20;
 
 std::vector<ParkSlot*> asked;  // every slot in use since the table was last cleared
@@ -39,7 +41,7 @@ long futex(std::atomic<uint32_t>* word, int operation, uint32_t value, const tim
 void* map_or_die(std::size_t bytes) {
   void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
-    std::perror("mana: stop: reserve memory for thread records");
+    loader::report("launch", loader::Error{"reserve memory for what is known of threads", errno, bytes}.so("raise the limits of memory (ulimit -d, ulimit -v)"));
     std::exit(70);
   }
   return at;
@@ -77,22 +79,39 @@ const ThreadRecord* record_of_tid(pid_t tid) {
   return record;
 }
 
-void send_signal(pid_t tid) {
+// False: as many signals of this user wait as may (RLIMIT_SIGPENDING).
+bool send_signal(pid_t tid) {
   siginfo_t info{};
   info.si_signo = kCheckpointSignal;
   info.si_code = SI_QUEUE;
   info.si_pid = getpid();
   info.si_uid = getuid();
   info.si_value.sival_ptr = reinterpret_cast<void*>(kCheckpointMagic);
-  syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, kCheckpointSignal, &info);  // ESRCH: it has ended, poll_stop will see
+  const long sent = syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, kCheckpointSignal, &info);
+  return sent == 0 || errno != EAGAIN;  // ESRCH: it has ended, poll_stop will see
 }
 
-// Sends the signal unless it is on its way or the thread has just parked (or is about to leave since the last resume).
-void ask(ParkSlot* slot, pid_t tid) {
+// The soft limit is for what the application queues.
+bool send_beyond_the_limit(pid_t tid) {
+  rlimit limit{};
+  getrlimit(RLIMIT_SIGPENDING, &limit);
+  const rlimit raised{limit.rlim_max, limit.rlim_max};
+  setrlimit(RLIMIT_SIGPENDING, &raised);
+  const bool sent = send_signal(tid);
+  setrlimit(RLIMIT_SIGPENDING, &limit);
+  return sent;
+}
+
+// Sends the signal unless it is on its way or the thread has just parked (or is about to leave since the last resume).  False: it cannot be sent now.
+bool ask(ParkSlot* slot, pid_t tid) {
   ParkState state = slot->state.load();
-  if (state == ParkState::asked || state == ParkState::parked) return;
+  if (state == ParkState::asked || state == ParkState::parked) return true;
   note_blocked_call(slot, tid);
-  if (slot->state.compare_exchange_strong(state, ParkState::asked)) send_signal(tid);
+  if (!slot->state.compare_exchange_strong(state, ParkState::asked)) return true;
+  if (send_signal(tid) || send_beyond_the_limit(tid)) return true;
+  ParkState mine = ParkState::asked;
+  slot->state.compare_exchange_strong(mine, ParkState::none);  // again the next time
+  return false;
 }
 
 // State letter of proc(5); 0: the thread has gone.
@@ -190,13 +209,15 @@ std::vector<NotParked> poll_stop() {
     remember(slot);
     if (is_parked(slot) || slot->state.load() == ParkState::foreign || has_ended(tid)) continue;
     const ThreadRecord* record = record_of_tid(tid);
-    if (!busy_in_wrapper(record)) ask(slot, tid);
-    if (!is_parked(slot)) missing.push_back({tid, where_is(slot, record)});
+    const bool can_hear = busy_in_wrapper(record) || ask(slot, tid);
+    if (!is_parked(slot)) missing.push_back({tid, where_is(slot, record), can_hear});
   }
   return missing;
 }
 
-std::string out_of_reach(pid_t tid) {
+std::string out_of_reach(const NotParked& thread) {
+  const pid_t tid = thread.tid;
+  if (!thread.can_hear) return "beyond the limit of waiting signals (ulimit -i)";
   const char state = state_of(tid);
   if (state == 't') return "stopped by a debugger";
   if (state != 'D') return {};

@@ -32,12 +32,13 @@ void request_stop();
 // yet; empty: all are.  Does not wait: call it again after something has happened, or wait_for_parking.
 struct NotParked {
   pid_t tid;
-  std::string where;  // "computing", "in an MPI call", "in system call 232"
+  std::string where;     // "computing", "in an MPI call", "in system call 232"
+  bool can_hear = true;  // false: no signal can be queued, because as many wait as may
 };
 std::vector<NotParked> poll_stop();
-// "blocked in the kernel (system call 58)" or "stopped by a debugger": where no signal reaches the thread until it has left by
+// "blocked in the kernel (system call 58)", "stopped by a debugger": where no signal reaches the thread until it has left by
 // itself.  Empty: one will.
-std::string out_of_reach(pid_t tid);
+std::string out_of_reach(const NotParked& thread);
 // Waits until some thread has parked since the last poll_stop, or `milliseconds` have passed.
 void wait_for_parking(int milliseconds);
 

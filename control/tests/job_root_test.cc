@@ -47,19 +47,20 @@ class Recorder : public RootPort {
 struct Job {
   Recorder port;
   JobRoot root{port, {}};
+  uint64_t attempt = 1;
   void ask(bool stop = false) { root.command(1, {Command::What::checkpoint, stop, 0}); }
   // Answers until the root is in `phase`.
   void run_to(Phase phase) {
     while (root.phase() != phase) {
       switch (root.phase()) {
         case Phase::intent:
-          root.hear(Report{1, {}, {}});
+          root.hear(Report{attempt, {}, {}});
           break;
         case Phase::closure:
-          root.hear(Reply{1, port.last<Query>().round, false, false, 0, {}});
+          root.hear(Reply{attempt, port.last<Query>().round, false, false, 0, {}});
           break;
         default:
-          root.hear(PhaseDone{1, root.phase(), {}, {}});
+          root.hear(PhaseDone{attempt, root.phase(), {}, {}});
       }
     }
   }
@@ -91,6 +92,42 @@ TEST_CASE("a checkpoint asked before all ranks are there waits for them") {
   CHECK(job.root.status().state == "starting");
   job.root.ready();
   CHECK(std::holds_alternative<Intent>(job.port.said.back()));
+}
+
+TEST_CASE("a checkpoint for which memory was short is made again in place, and so is every later one") {
+  Job job;
+  job.root.ready();
+  job.ask();
+  job.run_to(Phase::write);
+  job.root.hear(Failed{1, 3, "killed", true});
+  CHECK(std::holds_alternative<Abandon>(job.port.said.back()));
+  job.root.hear(PhaseDone{1, Phase::idle, {}, {}});
+  CHECK(job.port.answers.empty());
+  CHECK(job.port.last<Intent>().attempt == 2);
+  job.attempt = 2;
+  job.run_to(Phase::snapshot);
+  CHECK(job.port.last<Advance>().in_place);
+  job.run_to(Phase::idle);
+  CHECK(job.port.answers.back().ok);
+  job.ask();
+  job.attempt = 3;
+  job.run_to(Phase::snapshot);
+  CHECK(job.port.last<Advance>().in_place);
+  job.root.hear(Failed{3, 3, "killed", true});  // a third time would not help
+  job.root.hear(PhaseDone{3, Phase::idle, {}, {}});
+  CHECK(job.port.answers.back().text == "rank 3: killed");
+}
+
+TEST_CASE("what is to be made again can be cancelled") {
+  Job job;
+  job.root.ready();
+  job.ask();
+  job.run_to(Phase::write);
+  job.root.hear(Failed{1, 3, "killed", true});
+  job.root.command(2, {Command::What::cancel, false, 0});
+  job.root.hear(PhaseDone{1, Phase::idle, {}, {}});
+  CHECK(job.root.phase() == Phase::idle);
+  CHECK_FALSE(job.port.answers.back().ok);
 }
 
 TEST_CASE("under --stop nobody is resumed before the end") {

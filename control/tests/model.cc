@@ -55,10 +55,10 @@ class World::Port : public RankPort {
     }
     return StepResult{world_.random_() % 3 == 0, 1};
   }
-  Outcome fork_image(const std::string&, uint64_t, ImageFinished finished) override {
+  Result<bool> start_image(const std::string&, uint64_t, bool, ImageFinished finished) override {
     world_.check_snapshot(node_.rank);
     node_.image = std::move(finished);
-    return Done{};
+    return world_.random_() % 4 != 0;
   }
   void discard_image() override { node_.image = nullptr; }
   void resume() override {

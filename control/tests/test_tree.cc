@@ -109,7 +109,7 @@ class FakeRank : public RankPort {
     return StepResult{rank_ != options_.computing_rank, 0};
   }
   Result<StepResult> service(Phase) override { return StepResult{true, 0}; }
-  Outcome fork_image(const std::string& directory, uint64_t, ImageFinished finished) override {
+  Result<bool> start_image(const std::string& directory, uint64_t, bool in_place, ImageFinished finished) override {
     if (rank_ == options_.failing_rank) return Error{"write image: No space left on device"};
     image_ = [=, this] {
       ImageNote note;
@@ -123,7 +123,7 @@ class FakeRank : public RankPort {
     };
     report('s');
     if (!options_.hold_images) finish_image();
-    return Done{};
+    return !in_place;
   }
   void discard_image() override {
     image_ = nullptr;

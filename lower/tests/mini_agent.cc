@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // An agent for tests of what lies below it: takes a checkpoint whenever a byte comes through the FIFO DIR/ask, writes it to
 // DIR/NNNN/rank-000000.core, and answers with one line through the FIFO DIR/answer.
+// Every other one is written in place.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,10 +39,13 @@ std::string checkpoint() {
   identity.program = the_job.program;
   identity.arguments = the_job.arguments;
   identity.mpi = the_job.mpi;
-  auto writer = ImageWriter::start(identity, the_job.upper, the_job.directory + folder + "/rank-000000.core");
+  const bool in_place = generation % 2 == 0;
+  auto writer = ImageWriter::start(identity, the_job.upper, the_job.directory + folder + "/rank-000000.core", in_place);
   const std::size_t threads = parked_threads().size();
+  ImageResult result;
+  if (in_place) result = writer->finish();
   resume();
-  const ImageResult result = writer->finish();
+  if (!in_place) result = writer->finish();
   if (!result.error.empty()) return "failed: " + result.error;
   char line[160];
   std::snprintf(line, sizeof line, "generation %d threads %zu bytes %lu stored %lu fork_ms %.1f write_ms %.1f", static_cast<int>(generation),

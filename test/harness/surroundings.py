@@ -98,6 +98,7 @@ class OrdinaryUser(Surrounding):
 # Fewer descriptors than 64 are too few for the launchers themselves.
 SURROUNDINGS = (Surrounding("unlimited_stack", ("prlimit", "--stack=unlimited")),
                 Surrounding("few_descriptors", ("prlimit", "--nofile=64:64")),
+                Surrounding("images_in_place", (), MANA_WRITE_IN_PLACE="1"),
                 HugePages("huge_pages", (), GLIBC_TUNABLES="glibc.malloc.hugetlb=1"),
                 OrdinaryUser("ordinary_user", ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env", "HOME=/", "TMPDIR=/tmp")))
 

@@ -7,6 +7,7 @@
 // With `segment`: it has one of System V, which on the next host, where there are no others, has a number that a later one would get.
 // With `thread`: another thread does so, and the main one has ended.
 // With `told`: it has asked for what no restart can do again, as far as this kernel and its user can have it, and says for what.
+// With `busy BYTES`: it writes to all pages of so much memory, over and over.
 // With `connected`: it has a connection to port MANA_TEST_PORT, which must be one that was reset in the end.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -120,6 +121,17 @@ static void ask_for_what_is_told(char** argv) {
   fflush(stdout);
 }
 
+static unsigned char* rewritten;
+static size_t rewritten_pages;
+static void rewrite(long turn) {
+  for (size_t i = 0; i < rewritten_pages; i++) rewritten[i * 4096] = (unsigned char)(i * 7 + (size_t)turn);
+}
+static void check_rewritten(long turn) {
+  for (size_t i = 0; i < rewritten_pages; i++) {
+    if (rewritten[i * 4096] != (unsigned char)(i * 7 + (size_t)turn)) exit(29);
+  }
+}
+
 static void echo_line(void) {
   char line[64];
   if (fgets(line, sizeof line, stdin) == NULL) strcpy(line, "nothing\n");
@@ -137,6 +149,12 @@ static int count(int argc, char** argv) {
   const int id = segment ? make_segment() : -1;
   const int connection = argc > 1 && strcmp(argv[1], "connected") == 0 ? connected() : -1;
   const int member = argc > 1 && strcmp(argv[1], "member") == 0 ? join_group() : -1;
+  if (argc > 2 && strcmp(argv[1], "busy") == 0) {
+    rewritten_pages = (size_t)atol(argv[2]) / 4096;
+    rewritten = mmap(NULL, rewritten_pages * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (rewritten == MAP_FAILED) return 30;
+    rewrite(0);
+  }
   if (argc > 1 && strcmp(argv[1], "told") == 0) ask_for_what_is_told(argv);
   const int streams = argc > 1 && strcmp(argv[1], "streams") == 0;
   Rendezvous meeting = rendezvous_open(0);
@@ -148,8 +166,10 @@ static int count(int argc, char** argv) {
     if (own_group) check_own_group();
     if (restricted) check_restricted();
     rendezvous_announce(&meeting, "alone");
-    do turns++;
-    while (!rendezvous_over(&meeting));
+    do {
+      check_rewritten(turns);
+      rewrite(++turns);
+    } while (!rendezvous_over(&meeting));
     if (segment) check_segment(id);
   }
   if (segment && shmctl(id, IPC_RMID, NULL) != 0) return 18;
