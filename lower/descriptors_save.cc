@@ -182,10 +182,27 @@ std::string save_removed_directory(const Descriptor& descriptor, const SeenDescr
   return {};
 }
 
-std::string save_eventfd(const std::string& info, Contents& into) {
+// What a read of more than one takes.  All is put back.
+bool is_semaphore(int number, uint64_t count) {
+  constexpr uint64_t kEnough = 2;
+  if (count < kEnough && write(number, &kEnough, sizeof kEnough) < 0) return false;
+  const uint64_t before = count < kEnough ? count + kEnough : count;
+  uint64_t got = 0;
+  if (read(number, &got, sizeof got) != sizeof got) return false;
+  if (got == before) {
+    if (count > 0) static_cast<void>(!write(number, &count, sizeof count));
+    return false;
+  }
+  for (uint64_t left = before - got; left > count; --left) static_cast<void>(!read(number, &got, sizeof got));
+  if (before == count) static_cast<void>(!write(number, &got, sizeof got));
+  return true;
+}
+
+std::string save_eventfd(int number, const std::string& info, Contents& into) {
   into.kind = ContentsKind::eventfd;
   into.words[0] = std::strtoull(field(info, "eventfd-count:").c_str(), nullptr, 16);
-  into.words[1] = std::strtoull(field(info, "eventfd-semaphore:").c_str(), nullptr, 10);
+  const std::string semaphore = field(info, "eventfd-semaphore:");  // Linux 6.5
+  into.words[1] = semaphore.empty() ? is_semaphore(number, into.words[0]) : std::strtoull(semaphore.c_str(), nullptr, 10);
   return {};
 }
 
@@ -339,7 +356,7 @@ std::string save_one(const Descriptor& descriptor, const SeenDescriptors& all, C
   is_needed = true;
   if (descriptor.kind == DescriptorKind::file) return save_nameless(descriptor, all, into);
   if (descriptor.kind == DescriptorKind::directory) return save_removed_directory(descriptor, all, into);
-  if (path == "anon_inode:[eventfd]") return save_eventfd(info, into);
+  if (path == "anon_inode:[eventfd]") return save_eventfd(descriptor.number, info, into);
   if (path == "anon_inode:[timerfd]") return save_timerfd(number, into);
   if (path == "anon_inode:[signalfd]") return save_signalfd(info, into);
   if (path == "anon_inode:[eventpoll]") return save_epoll(number, info, all, into);
