@@ -88,7 +88,8 @@ class OtherHosts:
 
     @staticmethod
     def _at(seconds):
-        return ["unshare", "--time", "--monotonic", str(seconds), "--boottime", str(seconds)]
+        # --fork: before Linux 6.3 who executes in a new time namespace may have no threads.
+        return ["unshare", "--fork", "--kill-child", "--time", "--monotonic", str(seconds), "--boottime", str(seconds)]
 
     def next(self):
         if self.why_not is not None:
