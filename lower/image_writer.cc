@@ -94,24 +94,28 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
 
 // Where the kernel gives no copy (it is asked to promise no more memory than there is: vm.overcommit_memory), in place.
 void ImageWriter::make_child(ImageWork work) {
+  int why = 0;
   if (!work.in_place) {
     const ForkAll all(plan_->memory_flags);
     child_ = fork_silently();
     if (child_ == 0) write_image_and_exit(work);
-    if (child_ < 0 && errno == ENOMEM) {
-      loader::report("checkpoint", loader::Error{"fork the image's writer", errno}.so("the application stands still until the image is written"));
-      work.in_place = true;
-    }
+    why = child_ < 0 ? errno : 0;
+  }
+  if (why == ENOMEM) {
+    loader::report("checkpoint", loader::Error{"fork the image's writer", why}.so("the application stands still until the image is written"));
+    work.in_place = true;
   }
   in_place_ = work.in_place;
   if (in_place_) {
     const long made = start_writing_in_place(work);
-    errno = sys::failed(made) ? sys::error_of(made) : 0;
-    child_ = static_cast<pid_t>(sys::failed(made) ? -1 : made);
+    why = sys::failed(made) ? sys::error_of(made) : 0;
+    child_ = why != 0 ? -1 : static_cast<pid_t>(made);
+  } else {
+    plan_.reset();  // the child has its own
   }
   if (child_ > 0) return note_lower_child(child_);
-  result_.error = std::string("make the process that writes: ") + std::strerror(errno);
-  if (errno == EAGAIN) result_.error += "; raise the limit of processes (ulimit -u)";
+  result_.error = std::string("make the process that writes: ") + std::strerror(why);
+  if (why == EAGAIN) result_.error += "; raise the limit of processes (ulimit -u)";
 }
 
 // Returns its status; -1: somebody else has waited for it.

@@ -121,12 +121,11 @@ void restore_restrictions(const image::ProcessState& state) {
 }
 
 void restore_relations(const loader::GateState& gate) {
-  const bool for_all = gate.tracer == PR_SET_PTRACER_ANY;
-  if ((gate.lasting & loader::kChoseTracer) != 0) {
-    // Without Yama every process of the user may.  A process of its own choice is gone, or has another id; an MPI library may need that all may.
-    if (for_all || gate.tracer == 0) prctl(PR_SET_PTRACER, gate.tracer, 0, 0, 0);
-    else loader::report("restart", loader::Error{"let a process trace this one (PR_SET_PTRACER) again"}.so("it may no more, if this machine restricts it (Yama)"));
-  }
+  const bool chose = (gate.lasting & loader::kChoseTracer) != 0, chose_one = gate.tracer != 0 && gate.tracer != PR_SET_PTRACER_ANY;
+  if (chose && !chose_one) prctl(PR_SET_PTRACER, gate.tracer, 0, 0, 0);  // without Yama every process of the user may
+  // That one is gone, or has another id; and the MPI library may need that all may.
+  if (chose && chose_one)
+    loader::report("restart", loader::Error{"let a process trace this one (PR_SET_PTRACER) again"}.so("it may no more, if this machine restricts it (Yama)"));
   if ((gate.lasting & loader::kMovedWords) != 0)
     loader::report("restart", loader::Error{"show in /proc what the application had put there (PR_SET_MM)"}.so("ps shows the words that it was launched with"));
   if ((gate.lasting & loader::kSharesCore) != 0)
