@@ -56,6 +56,8 @@ constinit Writer writers[kMostWriters]{};
 struct Work {
   ImagePlan* plan;
   bool urgent, in_place;
+  const MemoryRoom* room;
+  std::atomic<bool> gave_up;
   std::atomic<std::size_t> next;  // block
 };
 constinit Work work{};
@@ -170,6 +172,13 @@ void write_blocks(Writer& writer) {
   for (;;) {
     const std::size_t begin = work.next.fetch_add(kRun), end = std::min(begin + kRun, blocks.size());
     if (begin >= end) return;
+    const bool application_goes_on = !work.urgent && !work.in_place;
+    if (&writer == &writers[0] && application_goes_on && memory_is_short(*work.room)) {  // one of them looks
+      work.gave_up.store(true);
+      writer.error = ENOMEM;
+      work.next.store(blocks.size());
+      return;
+    }
     for (std::size_t i = begin; i < end; ++i) {
       while (segment->file_offset + segment->stored_bytes <= blocks[i].file_offset) ++segment;
       if (is_urgent(segment->kind) != work.urgent) continue;
@@ -219,14 +228,17 @@ bool write_data(ChildReport& report, const ImageWork& image, bool urgent) {
   work.plan = &plan;
   work.urgent = urgent;
   work.in_place = image.in_place;
+  work.room = &image.room;
+  work.gave_up.store(false);
   work.next.store(0);
   for (int i = 1; i < std::min(image.threads, kMostWriters); ++i) start(writers[i]);
   write_blocks(writers[0]);
   for (Writer& writer : writers) wait_for_the_end_of(writer);
   report.stored_bytes = 0;
+  report.gave_up = work.gave_up.load();
   for (const Writer& writer : writers) {
     report.stored_bytes += writer.stored_bytes;
-    if (writer.error != 0) complain(report, "write the image", writer.error);
+    if (writer.error != 0) complain(report, report.gave_up ? "write the image from a copy of the memory, of which little is left" : "write the image", writer.error);
   }
   // Ours no longer, so the application's next write takes no second huge page.
   for (const SegmentRecord& segment : plan.segments) {
@@ -258,10 +270,14 @@ bool write_front(ChildReport& report, ImagePlan& plan, int file) {
 }
 
 // What the application or the MPI library closes meanwhile is closed: a peer sees the end of its connection.
-void close_all_but(std::array<int, 3> kept) {
+void close_all_but(const ImageWork& image) {
+  std::array<int, 3 + MemoryRoom::kMostFiles> kept{image.file, image.report_pipe, image.shared_pipe};
+  const auto files = image.room.files();
+  std::copy(files.begin(), files.end(), kept.begin() + 3);
   std::sort(kept.begin(), kept.end());
   uint64_t begin = 0;
   for (const int one : kept) {
+    if (one < 0) continue;
     const auto number = static_cast<uint64_t>(one);
     if (number > begin) sys::raw(__NR_close_range, begin, number - 1, 0);
     begin = number + 1;
@@ -308,7 +324,7 @@ void undo_changes_in_place(const ImagePlan& plan) {
 void write_image_and_exit(const ImageWork& image) {
   sys::raw(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);  // a killed rank leaves no writer behind
   sys::raw(__NR_setpgid, 0, 0);  // signals to the application's group are not for it; nor does it keep the group there when that is left
-  close_all_but({image.file, image.report_pipe, image.shared_pipe});
+  close_all_but(image);
   raise_file_size_limit();
   if (!image.in_place) be_the_first_to_go();  // who shares memory shares the score
   open_guards(image.plan->memory_flags);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "lower/image_plan.h"
+#include "lower/memory_room.h"
 
 namespace mana::lower {
 
@@ -15,6 +16,7 @@ struct ChildReport {  // what comes through the pipe
   uint64_t checksum;
   int64_t finished_at_ns;  // CLOCK_MONOTONIC
   char error[224];         // empty: all is durable
+  bool gave_up;            // because memory was getting short
 };
 
 struct ImageWork {
@@ -23,6 +25,7 @@ struct ImageWork {
   int shared_pipe;  // closed when the shared memory has been written: the fork has made no copy of it, so the application must not go on before
   int threads;      // how many may write
   bool in_place;
+  MemoryRoom room;  // looked at while a copy is written
 };
 // In the forked child.
 [[noreturn]] void write_image_and_exit(const ImageWork& work);

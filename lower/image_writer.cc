@@ -81,7 +81,9 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     close(file);
     return writer;
   }
-  writer->make_child({writer->plan_.get(), file, ends[1], shared[1], spare_cores(identity.size), in_place});
+  const MemoryRoom room = open_memory_room();
+  writer->make_child({writer->plan_.get(), file, ends[1], shared[1], spare_cores(identity.size), in_place, room});
+  close_memory_room(room);
   close(file);
   close(ends[1]);
   close(shared[1]);
@@ -166,6 +168,7 @@ ImageResult ImageWriter::finish() {
   if (got == sizeof report) {
     report.error[sizeof report.error - 1] = '\0';
     if (result_.error.empty()) result_.error = report.error;
+    result_.for_lack_of_memory = report.gave_up;
     result_.stored_bytes = report.stored_bytes;
     result_.checksum = report.checksum;
     result_.write_ns = report.finished_at_ns - forked_at_ns_;

@@ -4,8 +4,8 @@
 // go on as soon as start() returns; the child's memory is the copy, and shared memory, which the fork does not copy, has been
 // written by then.
 //
-// What the application writes to meanwhile is there twice, and where memory is short, somebody gets killed for it: the child, never the
-// application (oom_score_adj).  The next image is then written *in place*, as one is for which the kernel gives no copy at all: by a child
+// What the application writes to meanwhile is there twice.  Where memory gets short the child gives up (memory_room.h); if it is killed all the
+// same, it goes before the application (oom_score_adj).  The next image is then written *in place*, as one is for which the kernel gives no copy at all: by a child
 // that shares the memory, while the application stands still.
 #pragma once
 
