@@ -20,6 +20,7 @@
 #include "kernel-loader/ids.h"
 #include "kernel-loader/layout.h"
 #include "kernel-loader/system_v.h"
+#include "lower/proc_file.h"
 #include "lower/stop.h"
 #include "lower/threads.h"
 
@@ -77,7 +78,7 @@ bool has_asynchronous_io() {
   return false;
 }
 
-// User, groups and capabilities of a task, as the kernel writes them.
+// User, groups and capabilities of a task, as the kernel writes them, and what a security module calls it.
 std::string credentials_of(const std::string& task) {
   const std::unique_ptr<FILE, int (*)(FILE*)> status(std::fopen((task + "/status").c_str(), "re"), std::fclose);
   std::string all;
@@ -87,7 +88,7 @@ std::string credentials_of(const std::string& task) {
       if (std::strncmp(line, name, std::strlen(name)) == 0) all += line;
     }
   }
-  return all;
+  return all + read_proc_file(task + "/attr/current");
 }
 
 // A libc changes them in the threads that it has made, which those of the lower half are not; but the agent's was made in MPI_Init.
@@ -136,7 +137,7 @@ std::string lasting_refusal(const loader::GateState& gate) {
   for (const Reason& reason : kReasons) {
     if ((gate.lasting & reason.effect) != 0) return reason.text;
   }
-  if (credentials_changed()) return "the application has changed its user, groups or capabilities since it was launched: a restart has its launcher's";
+  if (credentials_changed()) return "the application has changed its user, groups, capabilities or security label since it was launched: a restart has its launcher's";
   if ((gate.lasting & loader::kAsynchronousIo) != 0 && has_asynchronous_io())
     return "the application has a context of asynchronous input and output (io_setup), which nothing makes again: destroy it first";
   for (const ParkSlot* slot : parked_threads()) {
