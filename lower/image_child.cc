@@ -166,23 +166,23 @@ int write_block(Writer& writer, const SegmentRecord& segment, BlockRecord& block
   return 0;
 }
 
+// Looking takes some 10 us, writing a block some milliseconds.  One of them looks, as long as the application goes on.
+bool must_give_up(const Writer& writer) {
+  const bool application_goes_on = !work.urgent && !work.in_place;
+  if (&writer == &writers[0] && application_goes_on && memory_is_short(*work.room)) work.gave_up.store(true);
+  return work.gave_up.load();
+}
+
 void write_blocks(Writer& writer) {
   std::vector<BlockRecord>& blocks = work.plan->blocks;
   const SegmentRecord* segment = work.plan->segments.data();  // a writer's blocks come in ascending order
   for (;;) {
     const std::size_t begin = work.next.fetch_add(kRun), end = std::min(begin + kRun, blocks.size());
     if (begin >= end) return;
-    const bool application_goes_on = !work.urgent && !work.in_place;
-    if (&writer == &writers[0] && application_goes_on && memory_is_short(*work.room)) {  // one of them looks
-      work.gave_up.store(true);
-      writer.error = ENOMEM;
-      work.next.store(blocks.size());
-      return;
-    }
     for (std::size_t i = begin; i < end; ++i) {
       while (segment->file_offset + segment->stored_bytes <= blocks[i].file_offset) ++segment;
       if (is_urgent(segment->kind) != work.urgent) continue;
-      writer.error = write_block(writer, *segment, blocks[i]);
+      writer.error = must_give_up(writer) ? ENOMEM : write_block(writer, *segment, blocks[i]);
       if (writer.error == 0) continue;
       work.next.store(blocks.size());
       return;

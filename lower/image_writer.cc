@@ -94,17 +94,17 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
   return writer;
 }
 
-// Where the kernel gives no copy (it is asked to promise no more memory than there is: vm.overcommit_memory), in place.
+// Where little memory is left, or the kernel gives no copy (it is asked to promise no more than there is: vm.overcommit_memory), in place.
 void ImageWriter::make_child(ImageWork work) {
-  int why = 0;
-  if (!work.in_place) {
+  int why = !work.in_place && memory_is_short(work.room) ? ENOMEM : 0;
+  if (!work.in_place && why == 0) {
     const ForkAll all(plan_->memory_flags);
     child_ = fork_silently();
     if (child_ == 0) write_image_and_exit(work);
     why = child_ < 0 ? errno : 0;
   }
   if (why == ENOMEM) {
-    loader::report("checkpoint", loader::Error{"fork the image's writer", why}.so("the application stands still until the image is written"));
+    loader::report("checkpoint", loader::Error{"make a copy of the memory for the image's writer", why}.so("the application stands still until the image is written"));
     work.in_place = true;
   }
   in_place_ = work.in_place;
