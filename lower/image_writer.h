@@ -5,8 +5,8 @@
 // written by then.
 //
 // What the application writes to meanwhile is there twice.  Where memory gets short the child gives up (memory_room.h); if it is killed all the
-// same, it goes before the application (oom_score_adj).  The next image is then written *in place*, as one is for which the kernel gives no copy at all: by a child
-// that shares the memory, while the application stands still.
+// same, it goes before the application (oom_score_adj).  The next image is then written *in place*, as one is for which there is no memory from
+// the beginning: by a child that shares the memory, while the application stands still.
 #pragma once
 
 #include <sys/types.h>
