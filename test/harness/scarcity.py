@@ -47,10 +47,7 @@ def memory_for_no_copy(world, log, _):
         job.checkpoint()
         if "the application stands still until the image is written" not in log.read_text(errors="replace"):
             raise Failure("the rank does not say that there is no memory for a copy")
-        job.kill()
-        job.forget_later_steps()
-        job.job = Job([world.cli / "mana_restart", "--ckpt-dir", job.directory], environment, log, folder=job.folder)
-        job.wait_until_answering()
+        job.resume_alone(environment)
         job.go_to_the_end(expected=11)
     finally:
         job.close()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The runner's side of rendezvous.h, for tests that decide by themselves what happens at a step."""
-from .processes import Failure, tail, wait_for
+from .processes import Failure, Job, tail, wait_for
 from .world import Checkpointed, other_mpi
 
 
@@ -57,6 +57,13 @@ class Meeting(Checkpointed):
         self.kill()
         self.forget_later_steps()
         self.restart(mpi, transport)
+        self.wait_until_answering()
+
+    def resume_alone(self, environment):
+        """As resume, of a program without MPI."""
+        self.kill()
+        self.forget_later_steps()
+        self.job = Job([self.world.cli / "mana_restart", "--ckpt-dir", self.directory], environment, self.log, folder=self.folder)
         self.wait_until_answering()
 
     def expect_refusal(self, *parts, command=("checkpoint",), seconds=60):
