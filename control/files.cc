@@ -55,13 +55,13 @@ Outcome sync_directory(const std::string& directory) {
 }
 
 Outcome replace_file(const std::string& directory, const std::string& name, const std::string& text,
-                     unsigned mode) {
+                     unsigned mode, Outlives outlives) {
   std::string path = directory + "/" + name, beside = directory + "/." + name + ".new";
   unlink(beside.c_str());
   {
     File file(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     if (!file.good()) return Error{"create " + beside + ": " + reason(errno)};
-    if (!write_all(file.get(), text) || fsync(file.get()) != 0) {
+    if (!write_all(file.get(), text) || (outlives == Outlives::host && fsync(file.get()) != 0)) {
       int code = errno;
       unlink(beside.c_str());
       return Error{"write " + beside + ": " + reason(code)};
@@ -69,7 +69,7 @@ Outcome replace_file(const std::string& directory, const std::string& name, cons
   }
   if (std::rename(beside.c_str(), path.c_str()) != 0)
     return Error{"rename " + beside + ": " + reason(errno)};
-  return sync_directory(directory);
+  return outlives == Outlives::host ? sync_directory(directory) : Done{};
 }
 
 Result<std::string> read_file(const std::string& path) {

@@ -9,9 +9,11 @@
 namespace mana::control {
 
 // Writes `text` to directory/name so that a reader sees all of it or the old file: written beside
-// it, fsynced, renamed, and the directory fsynced.
+// it and renamed.  What must outlive the host is fsynced before the rename, and the directory after it.  Else neither is: an
+// fsync makes a file system's journal write what everybody else has changed, too, and its caller wait for that.
+enum class Outlives { writer, host };
 Outcome replace_file(const std::string& directory, const std::string& name, const std::string& text,
-                     unsigned mode);
+                     unsigned mode, Outlives outlives);
 Outcome sync_directory(const std::string& directory);
 Result<std::string> read_file(const std::string& path);
 std::string reason(int code);  // errno in words

@@ -91,7 +91,7 @@ Outcome commit_generation(const std::string& directory, const OpenGeneration& ge
     return there.error().during(
         "an image is not as its rank wrote it (is the checkpoint directory shared by all hosts?)");
   }
-  if (Outcome wrote = replace_file(generation.directory, "manifest.json", to_json(manifest), 0600);
+  if (Outcome wrote = replace_file(generation.directory, "manifest.json", to_json(manifest), 0600, Outlives::host);
       !wrote.ok()) {
     return wrote.error().during("commit");
   }

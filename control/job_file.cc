@@ -33,7 +33,7 @@ Outcome write_job_file(const std::string& directory, const JobFile& file) {
       {"pid", file.pid},         {"ranks", file.ranks},
       {"program", file.program}, {"started", file.started}};
   return replace_file(directory, kName,
-                      value.dump(2, ' ', false, json::error_handler_t::replace) + "\n", 0600);
+                      value.dump(2, ' ', false, json::error_handler_t::replace) + "\n", 0600, Outlives::writer);
 }
 
 Result<JobFile> read_job_file(const std::string& directory) {

@@ -37,7 +37,7 @@ Manifest sample() {
 }
 
 void write(const std::string& directory, const std::string& text) {
-  REQUIRE(replace_file(directory, "manifest.json", text, 0600).ok());
+  REQUIRE(replace_file(directory, "manifest.json", text, 0600, Outlives::host).ok());
 }
 
 std::string complaint(const std::string& directory) {
