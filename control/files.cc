@@ -25,6 +25,8 @@ class File {
   File& operator=(const File&) = delete;
   bool good() const { return descriptor_ >= 0; }
   int get() const { return descriptor_; }
+  // A network file system may tell only now that there is no room.
+  bool shut() { return close(std::exchange(descriptor_, -1)) == 0; }
 
  private:
   int descriptor_;
@@ -61,7 +63,7 @@ Outcome replace_file(const std::string& directory, const std::string& name, cons
   {
     File file(beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     if (!file.good()) return Error{"create " + beside + ": " + reason(errno)};
-    if (!write_all(file.get(), text) || (outlives == Outlives::host && fsync(file.get()) != 0)) {
+    if (!write_all(file.get(), text) || (outlives == Outlives::host && fsync(file.get()) != 0) || !file.shut()) {
       int code = errno;
       unlink(beside.c_str());
       return Error{"write " + beside + ": " + reason(code)};
