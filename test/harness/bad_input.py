@@ -82,7 +82,7 @@ def mpi_asked_for_is_not_the_launchers(world, log, mpi):
                    options=["--mpi", other, "--ckpt-dir", world.folder("ckpt")], ranks=2)
 
 
-SYS_SECCOMP, SYS_MEMBARRIER = "317", "324"
+SYS_SECCOMP, SYS_MEMBARRIER, SYS_FSYNC = "317", "324", "74"
 
 
 def doctor_misses(world, log, prefix, what):
@@ -98,6 +98,18 @@ def kernel_without_seccomp(world, log, mpi):
     launch_refused(world, log, mpi, [world.program("behave", mpi), "nothing"], "no seccomp filters", "Function not implemented", "container",
                    prefix=prefix)
     doctor_misses(world, log, prefix, "seccomp filters")
+
+
+def launch_waits_for_no_disk(world, log, mpi):
+    """Where fsync fails a job can be launched: it makes none, which would wait until a disk has what everybody else has written."""
+    folder = world.folder("no-fsync")
+    try:
+        code, out, err = run_command([world.program("without_call"), SYS_FSYNC, world.cli / "mana_launch", "--ckpt-dir", folder / "ckpt", "true"],
+                                     world.environment(), log)
+        if (code, out, err) != (0, "", ""):
+            raise Failure(f"exit code {code}: {out}{err}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def kernel_without_membarrier(world, log, mpi):
@@ -345,7 +357,7 @@ def restart_without_generations(world, log):
 
 def run(world, report):
     for index, test in enumerate((not_an_elf_file, no_such_program, static_program, program_of_32_bits, abi_that_no_front_end_serves,
-                                  mpi_that_is_not_built, mpi_asked_for_is_not_the_launchers, kernel_without_seccomp,
+                                  mpi_that_is_not_built, mpi_asked_for_is_not_the_launchers, kernel_without_seccomp, launch_waits_for_no_disk,
                                   kernel_without_membarrier, checkpoint_folder_missing, checkpoint_folder_not_writable,
                                   checkpoint_folder_is_a_file, checkpoint_folder_of_a_running_job, checkpoint_folder_full)):
         report.run(f"bad-input/launch/{test.__name__}", test, MPIS[index % 2])

@@ -279,21 +279,6 @@ def thread_that_no_signal_reaches(world, log, mpi):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-SYS_FSYNC = "74"
-
-
-def launch_waits_for_no_disk(world, log, mpi):
-    """Where fsync fails a job can be launched: it makes none, which would wait until a disk has what everybody else has written."""
-    folder = world.folder("no-fsync")
-    try:
-        code, out, err = run_command([world.program("without_call"), SYS_FSYNC, world.cli / "mana_launch", "--ckpt-dir", folder / "ckpt", "true"],
-                                     world.environment(), log)
-        if (code, out, err) != (0, "", ""):
-            raise Failure(f"exit code {code}: {out}{err}")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def files_that_changed(world, log, mpi):
     """--files, --path and --env: an output is cut back, kept, or refused; an input that changed is named."""
     folder = world.folder("files")
@@ -506,7 +491,7 @@ TESTS = (asked_before_init, asked_in_init, asked_in_finalize, asked_after_finali
          stop_ends_the_job, older_generation_can_be_chosen, commands_list_inspect_verify, running_child_can_be_left_out, few_open_files, few_open_files, program_behind_wrappers, program_in_a_script, thread_that_no_signal_reaches,
          files_that_changed, clock_goes_on_from_the_image, name_of_the_host_on_request,
          process_that_ends_leaves_its_robust_locks, stopped_rank_is_named_and_waited_for,
-         stopped_first_rank_is_named, deadlock_is_diagnosed, rank_killed_during_a_checkpoint, launch_waits_for_no_disk)
+         stopped_first_rank_is_named, deadlock_is_diagnosed, rank_killed_during_a_checkpoint)
 
 
 def run(world, report):
