@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The cases.  Each function takes measurements in rounds, native and ours in turn, and fills Case objects."""
+import dataclasses
 import itertools
 import json
 import os
@@ -184,10 +185,24 @@ def image_size(setup: launch.Setup, unused: Effort) -> list[Case]:
     return [case]
 
 
-def parallel_dd(setup: launch.Setup, source: pathlib.Path) -> float:
-    """The same bytes, written and made durable by two dd at once."""
-    targets = [setup.work / f"dd-{rank}" for rank in range(2)]
+def use_memory(mebibytes: int) -> None:
+    """Before files of so many MiB are written.  What the host of a virtual machine has taken back costs much at its next use, whoever
+    uses it; and the kernel does not always take the memory that was used last."""
+    used = b"\1" * (3 * mebibytes << 20)
+    del used
+
+
+def random_file(setup: launch.Setup, mebibytes: int) -> pathlib.Path:
+    source = setup.work / "random"
+    source.write_bytes(os.urandom(1 << 20) * mebibytes)
+    return source
+
+
+def parallel_dd(setup: launch.Setup, source: pathlib.Path, count: int) -> float:
+    """The same bytes, written and made durable by `count` dd at once."""
+    targets = [setup.work / f"dd-{rank}" for rank in range(count)]
     os.sync()
+    use_memory(count * source.stat().st_size >> 20)
     start = time.monotonic()
     writers = [subprocess.Popen(["dd", f"if={source}", f"of={target}", "bs=1M", "conv=fsync", "status=none"])
                for target in targets]
@@ -205,14 +220,14 @@ def storage(setup: launch.Setup, effort: Effort) -> list[Case]:
     checkpoint = Case(f"checkpoint of 2 x {size} MiB (dd)", "s", Goal(1.1), setup.mpi)
     still = Case("stand-still for it", "ms", Goal(limit=100), setup.mpi)
     restart = Case("restart to the first step (start)", "ms", Goal(1, 200), setup.mpi)
-    source = setup.work / "random"
-    source.write_bytes(os.urandom(1 << 20) * size)
+    source = random_file(setup, size)
     for _ in range(effort.storage_rounds):
-        checkpoint.add("native", parallel_dd(setup, source))
+        checkpoint.add("native", parallel_dd(setup, source, 2))
         with Checkpoints(setup) as checkpoints:
             running = checkpoints.start(size)
             try:
                 os.sync()
+                use_memory(2 * size)
                 begun = time.time_ns()
                 took, _ = checkpoints.take(running)
                 checkpoint.add("ours", took)
@@ -233,43 +248,66 @@ def longest_gap(running: launch.Running, begun: int, ended: int) -> float:
     return max((gap for _, at, gap in running.steps_until_end() if begun <= at - gap <= ended), default=0) / 1e6
 
 
+@dataclasses.dataclass
+class Taken:
+    """One checkpoint and restart of a process."""
+
+    committed: float  # seconds from starting `mana checkpoint` to its end
+    complete: float   # ... until the image was complete, in the page cache; the rest is for the storage
+    still: float      # ms of stand-still
+    restart: float    # ms from starting mana_restart to the end of the first step
+
+
 def process(setup: launch.Setup, effort: Effort) -> list[Case]:
     """One process without MPI: 1 GiB of random data, and what threads and descriptors add to a small one."""
     if setup.mpi != setup.first_mpi:
         return []
     size = 8 if effort.quick else 1024
-    large = [Case(f"{size} MiB process: checkpoint", "s", Goal(limit=0.5), "-"),
-             Case(f"{size} MiB process: stand-still", "ms", Goal(limit=60), "-"),
-             Case(f"{size} MiB process: restart", "ms", Goal(limit=150), "-")]
+    complete = Case(f"{size} MiB process: image complete", "s", Goal(limit=0.5), "-")
+    durable = Case(f"{size} MiB process: checkpoint (dd)", "s", Goal(1.1), "-")
+    still = Case(f"{size} MiB process: stand-still", "ms", Goal(limit=60), "-")
+    restart = Case(f"{size} MiB process: restart", "ms", Goal(limit=150), "-")
+    busy_complete = Case(f"{size} MiB, computing: image complete", "s", NO_GOAL, "-")
+    busy_still = Case(f"{size} MiB, computing: stand-still", "ms", Goal(limit=60), "-")
+    source = random_file(setup, size)
     for _ in range(effort.storage_rounds):
-        for case, value in zip(large, checkpoint_of_one(setup, size, 0, 0)):
-            case.add("ours", value)
+        durable.add("native", parallel_dd(setup, source, 1))
+        taken = checkpoint_of_one(setup, size, 0, 0, "waiting")
+        complete.add("ours", taken.complete)
+        durable.add("ours", taken.committed)
+        still.add("ours", taken.still)
+        restart.add("ours", taken.restart)
+        taken = checkpoint_of_one(setup, size, 0, 0, "computing")
+        busy_complete.add("ours", taken.complete)
+        busy_still.add("ours", taken.still)
+    source.unlink()
     # "native" is ours without them.
     added = [Case(f"8 threads, 100 descriptors: {what}", "ms", Goal(1, 10), "-") for what in ("checkpoint", "stand-still", "restart")]
     for side in effort.in_turn(2 * effort.storage_rounds):
         threads, descriptors = (0, 0) if side == "native" else (8, 100)
-        took, still, restarted = checkpoint_of_one(setup, 0, threads, descriptors)
-        for case, value in zip(added, (1000 * took, still, restarted)):
+        taken = checkpoint_of_one(setup, 0, threads, descriptors, "computing")
+        for case, value in zip(added, (1000 * taken.committed, taken.still, taken.restart)):
             case.add(side, value)
-    return large + added
+    return [complete, durable, still, restart, busy_complete, busy_still, *added]
 
 
-def checkpoint_of_one(setup: launch.Setup, mebibytes: int, threads: int, descriptors: int) -> tuple[float, float, float]:
-    """(seconds until committed, ms of stand-still, ms from starting mana_restart to the end of the first step)."""
+def checkpoint_of_one(setup: launch.Setup, mebibytes: int, threads: int, descriptors: int, manner: str) -> Taken:
     with Checkpoints(setup) as checkpoints:
         ours = ["--ckpt-dir", str(checkpoints.directory)]
         running = checkpoints.run([setup.tool("mana_launch"), *ours, str(setup.build / "benchmarks" / "process"), str(mebibytes),
-                                   str(checkpoints.end_file), str(threads), str(descriptors)])
+                                   str(checkpoints.end_file), str(threads), str(descriptors), manner])
         try:
             os.sync()
+            use_memory(mebibytes)
             begun = time.time_ns()
-            took, _ = checkpoints.take(running)
+            took, folder = checkpoints.take(running)
             ended = time.time_ns()
             checkpoints.end_file.touch()
             still = longest_gap(running, begun, ended)
         finally:
             running.kill()
-        return took, still, first_step(setup, [setup.tool("mana_restart"), *ours])
+        sync = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["costs"]["phase_seconds"]["sync"]
+        return Taken(took, took - sync, still, first_step(setup, [setup.tool("mana_restart"), *ours]))
 
 
 def first_step(setup: launch.Setup, command: list[str]) -> float:

@@ -2,13 +2,16 @@
 // One process without MPI that makes steps and says when: for a checkpoint of a single process, and
 // what threads and descriptors add to it.
 //
-// usage: process MEBIBYTES FILE THREADS DESCRIPTORS
+// usage: process MEBIBYTES FILE THREADS DESCRIPTORS computing|waiting
 // Holds MEBIBYTES of random data, THREADS threads that wait for a condition, and DESCRIPTORS open
-// descriptors (pipes with a byte, and this program's file).  Tells of each step after a gap of 3 ms
+// descriptors (pipes with a byte, and this program's file).  Computes all the time, or works a
+// little every millisecond and leaves the cores to others.  Tells of each step after a gap of 3 ms
 // or more (steps.h).  Ends when FILE exists; the exit code says whether the threads and
 // descriptors are still there.
 #include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "benchmarks/steps.h"
@@ -45,12 +48,14 @@ static int still_there(const int* descriptors, int count) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    fprintf(stderr, "usage: process MEBIBYTES FILE THREADS DESCRIPTORS\n");
+  if (argc != 6) {
+    fprintf(stderr, "usage: process MEBIBYTES FILE THREADS DESCRIPTORS computing|waiting\n");
     return 2;
   }
   const size_t count = (size_t)atol(argv[1]) << 17;
   const int thread_count = atoi(argv[3]), descriptor_count = atoi(argv[4]) / 4 * 4;
+  const int waits = strcmp(argv[5], "waiting") == 0;
+  const struct timespec pause = {0, 1000000};
   uint64_t* words = random_words(count, 1);
   pthread_t* threads = calloc((size_t)thread_count + 1, sizeof *threads);
   int* descriptors = calloc((size_t)descriptor_count + 1, sizeof *descriptors);
@@ -61,7 +66,8 @@ int main(int argc, char** argv) {
   struct steps steps = {now_ns(), 0};
   volatile uint64_t sum = 0;
   for (long step = 1, stop = 0; !stop; ++step) {
-    sum += sum_of_some(words, count, step);
+    sum += sum_of_some(words, count, waits ? kStepReads / 100 : kStepReads, step);
+    if (waits) nanosleep(&pause, NULL);
     stop = access(argv[2], F_OK) == 0;
     step_done(&steps, step, 3000000, (int)stop);
   }

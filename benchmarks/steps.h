@@ -27,13 +27,15 @@ static uint64_t* random_words(size_t count, uint64_t seed) {
   return words;
 }
 
-// Work on the words.
-static uint64_t sum_of_some(const uint64_t* words, size_t count, long step) {
+// Work on the words: reads at most `reads` of them, far from each other.
+static uint64_t sum_of_some(const uint64_t* words, size_t count, size_t reads, long step) {
   uint64_t sum = 0;
-  for (size_t i = 0; i < 100000 && i < count; ++i)
+  for (size_t i = 0; i < reads && i < count; ++i)
     sum += words[(i * 4099 + (size_t)step) % count];
   return sum;
 }
+
+enum { kStepReads = 100000 };
 
 struct steps {
   int64_t last, printed;  // times in ns

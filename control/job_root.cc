@@ -218,7 +218,7 @@ void JobRoot::on(PhaseDone& done) {
       return;
     case Phase::write: {
       enter(Phase::commit);
-      for (const ImageNote& image : done.images) costs_.bytes += image.bytes;
+      note_images(done.images);
       Outcome committed = port_.commit(generation_, done.images, costs_, keep_);
       if (!committed.ok()) return abandon(committed.error().text);
       return settle();
@@ -226,6 +226,18 @@ void JobRoot::on(PhaseDone& done) {
     default:
       return;
   }
+}
+
+void JobRoot::note_images(const std::vector<ImageNote>& images) {
+  double complete = 0;  // since the fork
+  for (const ImageNote& image : images) {
+    costs_.bytes += image.bytes;
+    complete = std::max(complete, image.write_seconds - image.sync_seconds);
+  }
+  double& write = costs_.phases.back().seconds;
+  const double sync = std::max(write - complete, 0.0);
+  write -= sync;
+  costs_.phases.push_back({Phase::sync, sync});
 }
 
 void JobRoot::settle() {

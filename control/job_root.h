@@ -106,6 +106,7 @@ class JobRoot {
   void ask(bool detail);
   void abandon(const std::string& why);
   void finish_abandoning();
+  void note_images(const std::vector<ImageNote>& images);
   void settle();
   void answer(uint64_t client, bool ok, const std::string& text, uint64_t generation = 0);
   void cancel(uint64_t client);

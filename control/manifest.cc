@@ -25,7 +25,8 @@ json json_of(const ImageNote& image) {
           {"checksum", image.checksum},
           {"host", image.host},
           {"fork_seconds", image.fork_seconds},
-          {"seconds", image.write_seconds}};
+          {"seconds", image.write_seconds},
+          {"sync_seconds", image.sync_seconds}};
 }
 
 json json_of(const Costs& costs) {

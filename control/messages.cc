@@ -25,6 +25,8 @@ const char* name_of(Phase phase) {
       return "fork";
     case Phase::write:
       return "write";
+    case Phase::sync:
+      return "sync";
     case Phase::commit:
       return "commit";
   }

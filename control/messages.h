@@ -27,6 +27,7 @@ enum class Phase : uint8_t {
   drain,               // what is in flight is received
   snapshot,            // every rank forks the process that writes its image
   write,               // images become durable (the job runs on, except under --stop)
+  sync,                // the end of write, told afterwards: all images were complete, only the storage was awaited
   commit,              // the manifest is renamed into place
 };
 const char* name_of(Phase phase);
@@ -81,6 +82,7 @@ struct ImageNote {  // one rank's image, durable
   uint64_t bytes = 0;
   std::string file, checksum, host;
   double fork_seconds = 0, write_seconds = 0;
+  double sync_seconds = 0;  // the end of write_seconds, in which the image was complete and became durable
 };
 
 // --- down

@@ -35,7 +35,7 @@ void fields(A& a, RankView& m) {
 }
 template <class A>
 void fields(A& a, ImageNote& m) {
-  a(m.rank, m.bytes, m.file, m.checksum, m.host, m.fork_seconds, m.write_seconds);
+  a(m.rank, m.bytes, m.file, m.checksum, m.host, m.fork_seconds, m.write_seconds, m.sync_seconds);
 }
 template <class A>
 void fields(A& a, Intent& m) {

@@ -260,6 +260,7 @@ void AgentPort::image_written(ImageFinished finished, const std::string& directo
   note.bytes = result.bytes;
   note.checksum = fmt::format("{:016x}", result.checksum);
   note.host = host_name();
+  note.sync_seconds = static_cast<double>(result.sync_ns) / 1e9;
   finished(note);
 }
 

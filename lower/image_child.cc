@@ -37,7 +37,7 @@ using loader::kPage;
 
 // Checksum and write of one piece follow each other while it is in the cache.
 constexpr uint64_t kPieceBytes = 1 << 20;
-constexpr std::size_t kRun = 4;  // blocks that a writer takes at once; their way to the disk starts when they are written, not at the fsync
+constexpr std::size_t kRun = 4;  // blocks that a writer takes at once
 
 constexpr int kMostWriters = 4;
 constexpr std::size_t kStackBytes = 64 << 10;
@@ -52,6 +52,25 @@ struct Writer {
   alignas(64) char stack[kStackBytes];
 };
 constinit Writer writers[kMostWriters]{};
+
+// One more thread sends what has been written on its way to the disk, run by run, so that the fsync at the end finds little to do.  Whoever sends
+// waits where the disk's queue is full; the writers go on meanwhile, unless they are too far ahead: what waits for the disk uses memory that cannot
+// be had back at once, and when it is much, the kernel slows down everybody's writing, the application's too.
+// Nobody waits for ever: whoever waits with the lowest number has all before it in the ring, and the sender comes to those.
+struct Sender {
+  static constexpr uint32_t kMostAhead = 64;  // runs, 1 GiB
+  struct Slot {
+    std::atomic<uint32_t> filled;  // its run's number and one
+    uint64_t from, bytes;
+  };
+  int file;
+  uint32_t most_ahead;
+  std::atomic<uint32_t> written, sent;  // how many runs; modulo 2^32
+  std::atomic<uint32_t> runs;
+  Slot ring[kMostAhead];
+  alignas(64) char stack[kStackBytes];
+};
+constinit Sender sender{};
 
 struct Work {
   ImagePlan* plan;
@@ -173,6 +192,24 @@ bool must_give_up(const Writer& writer) {
   return work.gave_up.load();
 }
 
+void wait_while(std::atomic<uint32_t>& word, uint32_t value) { sys::raw(__NR_futex, sys::bits(&word), FUTEX_WAIT, value, 0); }
+void wake(std::atomic<uint32_t>& word) { sys::raw(__NR_futex, sys::bits(&word), FUTEX_WAKE, kMostWriters); }
+
+void give_to_the_sender(uint64_t from, uint64_t bytes) {
+  if (sender.runs.load() == 0) return;
+  const uint32_t number = sender.written.fetch_add(1);
+  for (;;) {
+    const uint32_t sent = sender.sent.load();
+    if (number - sent < sender.most_ahead) break;
+    wait_while(sender.sent, sent);
+  }
+  Sender::Slot& slot = sender.ring[number % Sender::kMostAhead];
+  slot.from = from;
+  slot.bytes = bytes;
+  slot.filled.store(number + 1);
+  wake(slot.filled);
+}
+
 void write_blocks(Writer& writer) {
   std::vector<BlockRecord>& blocks = work.plan->blocks;
   const SegmentRecord* segment = work.plan->segments.data();  // a writer's blocks come in ascending order
@@ -188,8 +225,7 @@ void write_blocks(Writer& writer) {
       return;
     }
     const uint64_t from = blocks[begin].file_offset;
-    sys::raw(__NR_sync_file_range, static_cast<uint64_t>(writer.file), from, blocks[end - 1].file_offset + blocks[end - 1].bytes - from,
-             SYNC_FILE_RANGE_WRITE);
+    give_to_the_sender(from, blocks[end - 1].file_offset + blocks[end - 1].bytes - from);
   }
 }
 
@@ -198,16 +234,37 @@ void write_blocks_and_exit(void* writer) {
   for (;;) sys::raw(__NR_exit, 0);
 }
 
-// One that cannot be started is not missed: the others take its blocks.
-void start(Writer& writer) {
+// Until the process ends.  What fails is told by the fsync.
+void send(void*) {
+  for (uint32_t number = 0;; ++number) {
+    Sender::Slot& slot = sender.ring[number % Sender::kMostAhead];
+    for (uint32_t filled; (filled = slot.filled.load()) != number + 1;) wait_while(slot.filled, filled);
+    sys::raw(__NR_sync_file_range, static_cast<uint64_t>(sender.file), slot.from, slot.bytes, SYNC_FILE_RANGE_WRITE);
+    sender.sent.store(number + 1);
+    wake(sender.sent);
+  }
+}
+
+// One that cannot be started is not missed: the others take its blocks, and the fsync sends what was not sent.
+template <class Thread>
+void start(Thread& thread, void (*run)(void*)) {
   constexpr uint64_t kFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
-  writer.runs.store(1);
-  const long made = mana_clone(kFlags, writer.stack + kStackBytes, nullptr, &writer, write_blocks_and_exit, &writer.runs);
-  if (sys::failed(made)) writer.runs.store(0);
+  thread.runs.store(1);
+  const long made = mana_clone(kFlags, thread.stack + kStackBytes, nullptr, &thread, run, &thread.runs);
+  if (sys::failed(made)) thread.runs.store(0);
+}
+
+void start_sender(const ImageWork& image) {
+  sender.file = image.file;
+  sender.most_ahead = static_cast<uint32_t>(std::clamp<uint64_t>(image.most_ahead / (kRun * image::kBlockBytes), 1, Sender::kMostAhead));
+  sender.written.store(0);
+  sender.sent.store(0);
+  for (Sender::Slot& slot : sender.ring) slot.filled.store(0);  // in place it has been used before
+  start(sender, send);
 }
 
 void wait_for_the_end_of(Writer& writer) {
-  while (writer.runs.load() != 0) sys::raw(__NR_futex, sys::bits(&writer.runs), FUTEX_WAIT, 1, 0);
+  while (writer.runs.load() != 0) wait_while(writer.runs, 1);
 }
 
 bool is_unreadable(const SegmentRecord& segment) { return segment.stored_bytes != 0 && (segment.protection & PROT_READ) == 0; }
@@ -231,7 +288,7 @@ bool write_data(ChildReport& report, const ImageWork& image, bool urgent) {
   work.room = &image.room;
   work.gave_up.store(false);
   work.next.store(0);
-  for (int i = 1; i < std::min(image.threads, kMostWriters); ++i) start(writers[i]);
+  for (int i = 1; i < std::min(image.threads, kMostWriters); ++i) start(writers[i], write_blocks_and_exit);
   write_blocks(writers[0]);
   for (Writer& writer : writers) wait_for_the_end_of(writer);
   report.stored_bytes = 0;
@@ -247,6 +304,12 @@ bool write_data(ChildReport& report, const ImageWork& image, bool urgent) {
   return report.error[0] == '\0';
 }
 
+int64_t monotonic_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
+
 // The checksums are known now: the notes are written last, so that an unfinished file has none.
 bool write_front(ChildReport& report, ImagePlan& plan, int file) {
   char* front = plan.front.data();
@@ -259,14 +322,16 @@ bool write_front(ChildReport& report, ImagePlan& plan, int file) {
     return false;
   }
   report.stored_bytes += plan.front.size();
-  const auto number = static_cast<uint64_t>(file);
-  long made = sys::raw(__NR_ftruncate, number, plan.file_bytes);
-  if (!sys::failed(made)) made = sys::raw(__NR_fsync, number);
-  if (sys::failed(made)) {
-    complain(report, "make the image durable", sys::error_of(made));
-    return false;
-  }
-  return true;
+  const long made = sys::raw(__NR_ftruncate, static_cast<uint64_t>(file), plan.file_bytes);
+  if (sys::failed(made)) complain(report, "write the image", sys::error_of(made));
+  return !sys::failed(made);
+}
+
+void make_durable(ChildReport& report, int file) {
+  const int64_t begin = monotonic_ns();
+  const long made = sys::raw(__NR_fsync, static_cast<uint64_t>(file));
+  report.sync_ns = monotonic_ns() - begin;
+  if (sys::failed(made)) complain(report, "make the image durable", sys::error_of(made));
 }
 
 // What the application or the MPI library closes meanwhile is closed: a peer sees the end of its connection.
@@ -333,13 +398,11 @@ void write_image_and_exit(const ImageWork& image) {
     writer.error = 0;
     writer.stored_bytes = 0;
   }
+  start_sender(image);
   ChildReport report{};
   const bool shared_written = write_data(report, image, true);
   sys::close(image.shared_pipe);
-  if (shared_written && write_data(report, image, false)) write_front(report, *image.plan, image.file);
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  report.finished_at_ns = now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+  if (shared_written && write_data(report, image, false) && write_front(report, *image.plan, image.file)) make_durable(report, image.file);
   long sent;
   do sent = sys::raw(__NR_write, static_cast<uint64_t>(image.report_pipe), sys::bits(&report), sizeof report);
   while (sent == -EINTR);

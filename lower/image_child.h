@@ -14,7 +14,7 @@ namespace mana::lower {
 struct ChildReport {  // what comes through the pipe
   uint64_t stored_bytes;
   uint64_t checksum;
-  int64_t finished_at_ns;  // CLOCK_MONOTONIC
+  int64_t sync_ns;         // in which the file was complete and became durable
   char error[224];         // empty: all is durable
   bool gave_up;            // because memory was getting short
 };
@@ -24,6 +24,7 @@ struct ImageWork {
   int file, report_pipe;
   int shared_pipe;  // closed when the shared memory has been written: the fork has made no copy of it, so the application must not go on before
   int threads;      // how many may write
+  uint64_t most_ahead;  // bytes, about: written and not yet on their way to the disk
   bool in_place;
   MemoryRoom room;  // looked at while a copy is written
 };

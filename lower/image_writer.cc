@@ -29,6 +29,9 @@ int64_t monotonic_ns() {
   return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
+// A sixteenth of the memory for the whole job, which may be on this host.
+uint64_t most_ahead(const MemoryRoom& room, int ranks) { return memory_in_all(room) / 16 / static_cast<uint64_t>(ranks); }
+
 // No signal tells of the child's end, and a plain wait() of the application does not find it: its exit signal is 0.  Not libc's
 // fork(): its handlers take locks that nobody in the child would release.
 pid_t fork_silently() { return static_cast<pid_t>(syscall(SYS_clone, 0UL, nullptr, nullptr, nullptr, 0UL)); }
@@ -82,15 +85,14 @@ std::unique_ptr<ImageWriter> ImageWriter::start(const ImageIdentity& identity, U
     return writer;
   }
   const MemoryRoom room = open_memory_room();
-  writer->make_child({writer->plan_.get(), file, ends[1], shared[1], spare_cores(identity.size), in_place, room});
+  writer->make_child({writer->plan_.get(), file, ends[1], shared[1], spare_cores(identity.size), most_ahead(room, identity.size), in_place, room});
   close_memory_room(room);
   close(file);
   close(ends[1]);
   close(shared[1]);
   wait_for_the_end_of(shared[0]);
   writer->pipe_ = ends[0];
-  writer->forked_at_ns_ = monotonic_ns();
-  writer->result_.fork_ns = writer->forked_at_ns_ - begin;
+  writer->result_.fork_ns = monotonic_ns() - begin;
   return writer;
 }
 
@@ -171,7 +173,7 @@ ImageResult ImageWriter::finish() {
     result_.for_lack_of_memory = report.gave_up;
     result_.stored_bytes = report.stored_bytes;
     result_.checksum = report.checksum;
-    result_.write_ns = report.finished_at_ns - forked_at_ns_;
+    result_.sync_ns = report.sync_ns;
   } else if (result_.error.empty()) {
     result_.error = "the process that writes the image ended without a word, " + how_it_ended(status);
     result_.for_lack_of_memory = was_killed(status) && !in_place_;

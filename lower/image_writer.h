@@ -41,7 +41,7 @@ struct ImageResult {
   uint64_t stored_bytes = 0;  // without holes
   uint64_t checksum = 0;    // of the notes, which hold the checksums of all blocks
   int64_t fork_ns = 0;      // how long start() took: the application stood still for it
-  int64_t write_ns = 0;     // from then on until the file was durable
+  int64_t sync_ns = 0;      // in which the file was complete and became durable
 };
 
 class ImageWriter {
@@ -66,7 +66,6 @@ class ImageWriter {
   bool in_place_ = false;
   pid_t child_ = -1;
   int pipe_ = -1;
-  int64_t forked_at_ns_ = 0;
   ImageResult result_;
 };
 

@@ -74,10 +74,11 @@ bool is_short(const MemoryRoom::Group& group) {
   return group.limit + files < usage + too_little(group.limit);
 }
 
+constexpr uint64_t kUnit = 1024;  // of /proc/meminfo
+
 bool host_is_short(int file) {
   char text[kTextBytes];
   const std::string_view facts = read_again(file, text, sizeof text);
-  constexpr uint64_t kUnit = 1024;
   const uint64_t all = number_after(facts, "MemTotal:") * kUnit;
   const uint64_t left = (number_after(facts, "MemAvailable:") + number_after(facts, "SwapFree:")) * kUnit;
   return left < too_little(all);
@@ -116,6 +117,15 @@ void close_memory_room(const MemoryRoom& room) {
   for (const int file : room.files()) {
     if (file >= 0) close(file);
   }
+}
+
+uint64_t memory_in_all(const MemoryRoom& room) {
+  char text[kTextBytes];
+  uint64_t all = number_after(read_again(room.host, text, sizeof text), "MemTotal:") * kUnit;
+  for (const MemoryRoom::Group& group : room.groups) {
+    if (group.limit != 0) all = std::min(all, group.limit);
+  }
+  return all;
 }
 
 bool memory_is_short(const MemoryRoom& room) {

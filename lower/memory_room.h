@@ -25,6 +25,9 @@ struct MemoryRoom {
 MemoryRoom open_memory_room();
 void close_memory_room(const MemoryRoom& room);
 
+// How many bytes there may be: the host's, or the least limit.
+uint64_t memory_in_all(const MemoryRoom& room);
+
 // For the writer: no libc.  True: less is left than a 32nd of what there may be, and 32 MiB.  Memory of files counts as left.
 bool memory_is_short(const MemoryRoom& room);
 

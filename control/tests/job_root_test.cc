@@ -15,6 +15,7 @@ class Recorder : public RootPort {
   std::vector<Answer> answers;
   std::vector<std::string> stories, warnings;
   std::string commit_error;
+  Costs committed;
   bool dropped = false;
 
   double now() override { return time; }
@@ -27,8 +28,9 @@ class Recorder : public RootPort {
       stories.push_back(std::get<Story>(message).line);
   }
   Result<OpenGeneration> open_generation() override { return OpenGeneration{7, "dir"}; }
-  Outcome commit(const OpenGeneration&, const std::vector<ImageNote>&, const Costs&,
+  Outcome commit(const OpenGeneration&, const std::vector<ImageNote>&, const Costs& costs,
                  uint32_t) override {
+    committed = costs;
     if (!commit_error.empty()) return Error{commit_error};
     return Done{};
   }
@@ -128,6 +130,25 @@ TEST_CASE("what is to be made again can be cancelled") {
   job.root.hear(PhaseDone{1, Phase::idle, {}, {}});
   CHECK(job.root.phase() == Phase::idle);
   CHECK_FALSE(job.port.answers.back().ok);
+}
+
+TEST_CASE("of the time of writing that is told apart in which all images were complete") {
+  Job job;
+  job.root.ready();
+  job.ask();
+  job.run_to(Phase::write);
+  job.port.time = 10;
+  ImageNote early, late;
+  early.rank = 0, early.write_seconds = 10, early.sync_seconds = 8;
+  late.rank = 1, late.write_seconds = 7, late.sync_seconds = 1;
+  job.root.hear(PhaseDone{1, Phase::write, {}, {early, late}});
+  const std::vector<PhaseTime>& phases = job.port.committed.phases;
+  REQUIRE(phases.size() >= 2);
+  const PhaseTime &write = phases[phases.size() - 2], &sync = phases.back();
+  CHECK(write.phase == Phase::write);
+  CHECK(write.seconds == Approx(6));
+  CHECK(sync.phase == Phase::sync);
+  CHECK(sync.seconds == Approx(4));
 }
 
 TEST_CASE("under --stop nobody is resumed before the end") {

@@ -79,6 +79,20 @@ SCENARIO(mappings_lie_where_they_were_asked_for, .ranks = 2) {
   CHECK_EQ(munmap(rooms, 2 * kRoom), 0);
 }
 
+// Far more than what the writers of an image may leave to the thread that sends it to the disk.
+SCENARIO(thousands_of_mappings_come_back, .ranks = 2) {
+  constexpr std::size_t kPages = 3000;
+  char* pages = map(kPages * kPage);
+  for (std::size_t i = 0; i < kPages; ++i) fill(pages + i * kPage, kPage, static_cast<int>(i));
+  for (std::size_t i = 0; i < kPages; i += 2) CHECK_EQ(mprotect(pages + i * kPage, kPage, PROT_READ), 0);
+  job.checkpoint_here();
+  for (std::size_t i = 0; i < kPages; ++i) CHECK(is_filled(pages + i * kPage, kPage, static_cast<int>(i)));
+  for (std::size_t i = 1; i < kPages; i += 2) fill(pages + i * kPage, kPage, static_cast<int>(kPages + i));
+  job.checkpoint_here();
+  for (std::size_t i = 1; i < kPages; i += 2) CHECK(is_filled(pages + i * kPage, kPage, static_cast<int>(kPages + i)));
+  CHECK_EQ(munmap(pages, kPages * kPage), 0);
+}
+
 long page_kilobytes(const void* address) { return kilobytes_in_smaps(address, "KernelPageSize:"); }
 
 // The machine may have none reserved.  Whether it had, the runner is told (harness/surroundings.py); where they came back from an image,
