@@ -15,6 +15,7 @@
 #include "kernel-loader/ids.h"
 #include "kernel-loader/inherited.h"
 #include "kernel-loader/loader.h"
+#include "kernel-loader/protection_keys.h"
 #include "kernel-loader/text.h"
 
 namespace mana::loader {
@@ -265,6 +266,7 @@ extern "C" void mana_gate_sigsys(int, siginfo_t* info, void* context) {
     handle_own_sigsys(info, interrupted);
     return;
   }
+  if ((lasting_effects() & kProtectionKeys) != 0) allow_all_protection_keys();  // arguments may lie in such memory
   WaitRoom spare;
   CaughtCall call(info->si_syscall, interrupted, &spare);
   if (call.number() == static_cast<long>(kFinishCall)) {

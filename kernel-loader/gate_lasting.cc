@@ -12,6 +12,7 @@
 #include "kernel-loader/descriptor_line.h"
 #include "kernel-loader/gate_data.h"
 #include "kernel-loader/ids.h"
+#include "kernel-loader/protection_keys.h"
 
 namespace mana::loader {
 namespace {
@@ -99,6 +100,7 @@ uint64_t lasting_after(uint64_t lasting, const CaughtCall& call, long result) {
 
 long do_lasting(CaughtCall& call) {
   const long got = call.pass();
+  if (call.number() == __NR_pkey_alloc && !sys::failed(got)) set_key_rights(*call.context(), static_cast<uint32_t>(got), static_cast<uint32_t>(call.argument(1)));
   uint64_t before = lasting_effects();
   while (in_original_process() && !__atomic_compare_exchange_n(&live_state().lasting, &before, lasting_after(before, call, got), false,
                                                                __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {

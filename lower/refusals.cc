@@ -21,6 +21,7 @@
 #include "kernel-loader/layout.h"
 #include "kernel-loader/system_v.h"
 #include "lower/proc_file.h"
+#include "lower/protection_keys.h"
 #include "lower/stop.h"
 #include "lower/threads.h"
 
@@ -132,11 +133,11 @@ std::string lasting_refusal(const loader::GateState& gate) {
       {loader::kHasPorts, "the application has asked for input and output ports (iopl, ioperm), which a restart cannot do again"},
       {loader::kWatchesFolder, "the application has had a folder watched (F_NOTIFY), which a restart cannot do again: inotify can be"},
       {loader::kSessionKeyRing, "the application has joined a session's key ring or put a key into one (keyctl, add_key): a restart has its launcher's"},
-      {loader::kProtectionKeys, "the application holds protection keys of memory (pkey_alloc), which cannot be given to it again: free them first"},
   };
   for (const Reason& reason : kReasons) {
     if ((gate.lasting & reason.effect) != 0) return reason.text;
   }
+  if (memory_has_protection_key(gate)) return "the application has memory with a protection key (pkey_mprotect), which a restart cannot give to it yet";
   if (credentials_changed()) return "the application has changed its user, groups, capabilities or security label since it was launched: a restart has its launcher's";
   if ((gate.lasting & loader::kAsynchronousIo) != 0 && has_asynchronous_io())
     return "the application has a context of asynchronous input and output (io_setup), which nothing makes again: destroy it first";

@@ -41,6 +41,7 @@
 #include "lower/posix_timers.h"
 #include "lower/process_attributes.h"
 #include "lower/program_environment.h"
+#include "lower/protection_keys.h"
 #include "lower/rank_process.h"
 #include "lower/removed_directory.h"
 #include "lower/restored_thread.h"
@@ -233,6 +234,7 @@ Outcome restore_environment(const ImageFile& image, const loader::GateState& gat
 // From here on a fault leaves nothing to go back to, so it ends the process.
 Outcome place(const ImageFile& image) {
   const bool map_file = std::getenv("MANA_RESTART_READ") == nullptr && image::mapping_is_safe(image.descriptor());
+  if (Outcome held = restore_protection_keys(gate_of(image)); !held.ok()) return held;
   image::SystemVSegments segments(image);
   if (Outcome placed = image::place_image(image, map_file, segments, spare_cores(rank_process().options.ranks)); !placed.ok()) return placed.error().during("place the image");
   for (const auto& [seen, real] : segments.real_ids()) loader::add_segment(seen, real);

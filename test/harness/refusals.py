@@ -69,7 +69,7 @@ KINDS = {
     "process-keys": Kind("a key ring of a thread or of its process", can_be_undone=False),
     "session-keys": Kind("a session's key ring", can_be_undone=False),
     "joined-session": Kind("a session's key ring", can_be_undone=False),
-    "protection-key": Kind("protection keys of memory"),
+    "protection-key": Kind("memory with a protection key"),
     "child": Kind("sleep 100000) is still running; a checkpoint waits 10 s", "behave", options=()),
     "window": Kind("MPI_Win_create", "behave"),
     "file": Kind("MPI_File_open", "behave"),

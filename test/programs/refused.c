@@ -330,8 +330,9 @@ static void have_own_tables(const char* kind, int shared) {
 
 static void hold_protection_key(const char* kind) {
   const int key = pkey_alloc(0, 0);
-  meet_when_done(kind, key);
-  pkey_free(key);
+  char* page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  meet_when_done(kind, key < 0 ? key : pkey_mprotect(page, 4096, PROT_READ | PROT_WRITE, key));
+  if (pkey_mprotect(page, 4096, PROT_READ | PROT_WRITE, 0) != 0 || pkey_free(key) != 0) exit(5);
   meet("undone");
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What few kernels have, and few programs ask for.  Where this one has it not, a scenario asks nothing.
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -185,6 +186,34 @@ SCENARIO(no_thread_gets_a_shadow_stack, .ranks = 1) {
     CHECK(syscall(kMapShadowStack, 0, 4096, 0) == -1 && errno == EOPNOTSUPP);
     job.checkpoint_here();
   }
+}
+
+// Some CPUs have none; some programs (node) hold one without giving it to memory.
+SCENARIO(protection_keys_that_no_memory_has_stay, .ranks = 2) {
+  const int free = pkey_alloc(0, 0), held = pkey_alloc(0, PKEY_DISABLE_WRITE);
+  if (held >= 0) CHECK_EQ(pkey_free(free), 0);
+  const auto check = [&] {
+    if (held < 0) return;
+    CHECK_EQ(pkey_get(held), PKEY_DISABLE_WRITE);
+    const int again = pkey_alloc(0, 0);
+    CHECK_EQ(again, free);
+    char* page = static_cast<char*>(mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    CHECK_EQ(pkey_mprotect(page, kPage, PROT_READ | PROT_WRITE, again), 0);
+    page[0] = 1;
+    std::snprintf(page, kPage, "/proc/self/status");
+    const int file = open(page, O_RDONLY);  // a caught call reads its arguments there
+    CHECK(file >= 0);
+    close(file);
+    CHECK_EQ(pkey_mprotect(page, kPage, PROT_READ | PROT_WRITE, 0), 0);
+    CHECK_EQ(munmap(page, kPage), 0);
+    CHECK_EQ(pkey_free(again), 0);
+  };
+  check();
+  job.checkpoint_here();
+  check();
+  job.checkpoint_here();
+  check();
+  if (held >= 0) CHECK_EQ(pkey_free(held), 0);
 }
 
 }  // namespace
