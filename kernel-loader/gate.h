@@ -161,6 +161,7 @@ inline constexpr uint64_t kUnshared = 1, kEnteredNamespace = 2, kChangedRoot = 4
                           kRestricted = 32, kAsynchronousIo = 64, kSessionKeyRing = 1024, kDispatches = 2048, kHasPorts = 4096,
                           kWatchesFolder = 8192, kChoosesSocket = 16384, kSharesCore = 32768, kMovedWords = 131072;
 inline constexpr uint64_t kProtectionKeys = uint64_t{0xffff} << 48;  // a bit for each that it holds
+constexpr uint64_t protection_key(uint64_t key) { return uint64_t{1} << (48 + key % 16); }
 // What it has done at all, and a checkpoint looks for.
 inline constexpr uint64_t kMemoryPolicies = 128, kHomeNodes = 256, kKeyRings = 512, kChoseTracer = 65536;
 

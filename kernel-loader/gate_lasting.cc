@@ -91,10 +91,9 @@ bool watches_folder(const CaughtCall& call) {
 uint64_t lasting_effects() { return __atomic_load_n(&live_state().lasting, __ATOMIC_RELAXED); }
 
 uint64_t lasting_after(uint64_t lasting, const CaughtCall& call, long result) {
-  const auto held = [](uint64_t key) { return kProtectionKeys & (uint64_t{1} << (48 + key % 16)); };
   if (sys::failed(result)) return lasting;
-  if (call.number() == __NR_pkey_alloc) return lasting | held(static_cast<uint64_t>(result));
-  if (call.number() == __NR_pkey_free) return lasting & ~held(call.argument(0));
+  if (call.number() == __NR_pkey_alloc) return lasting | protection_key(static_cast<uint64_t>(result));
+  if (call.number() == __NR_pkey_free) return lasting & ~protection_key(call.argument(0));
   return lasting | effect_of(call);
 }
 

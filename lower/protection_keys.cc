@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include <cinttypes>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -14,7 +13,7 @@ namespace {
 
 constexpr int kKeys = 16;
 
-bool holds(const loader::GateState& gate, int key) { return (gate.lasting & loader::kProtectionKeys & (uint64_t{1} << (48 + key))) != 0; }
+bool holds(const loader::GateState& gate, int key) { return (gate.lasting & loader::protection_key(static_cast<uint64_t>(key))) != 0; }
 
 }  // namespace
 
@@ -35,7 +34,7 @@ loader::Outcome restore_protection_keys(const loader::GateState& gate) {
   for (int wanted = 1; wanted < kKeys; ++wanted) {
     while (holds(gate, wanted) && !got[wanted]) {
       const int key = pkey_alloc(0, 0);
-      if (key < 0) return loader::Error{"hold the application's protection keys (pkey_alloc) again", errno};
+      if (key < 0) return loader::Error{"hold the application's protection keys (pkey_alloc) again", errno}.so("restart where the kernel gives them, and no library of the MPI holds them");
       got[key] = true;
     }
   }

@@ -137,7 +137,7 @@ std::string lasting_refusal(const loader::GateState& gate) {
   for (const Reason& reason : kReasons) {
     if ((gate.lasting & reason.effect) != 0) return reason.text;
   }
-  if (memory_has_protection_key(gate)) return "the application has memory with a protection key (pkey_mprotect), which a restart cannot give to it yet";
+  if (memory_has_protection_key(gate)) return "the application has memory with a protection key (pkey_mprotect), which a restart cannot give to it yet: give it key 0 first";
   if (credentials_changed()) return "the application has changed its user, groups, capabilities or security label since it was launched: a restart has its launcher's";
   if ((gate.lasting & loader::kAsynchronousIo) != 0 && has_asynchronous_io())
     return "the application has a context of asynchronous input and output (io_setup), which nothing makes again: destroy it first";

@@ -199,7 +199,6 @@ SCENARIO(protection_keys_that_no_memory_has_stay, .ranks = 2) {
     CHECK_EQ(again, free);
     char* page = static_cast<char*>(mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     CHECK_EQ(pkey_mprotect(page, kPage, PROT_READ | PROT_WRITE, again), 0);
-    page[0] = 1;
     std::snprintf(page, kPage, "/proc/self/status");
     const int file = open(page, O_RDONLY);  // a caught call reads its arguments there
     CHECK(file >= 0);
